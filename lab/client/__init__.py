@@ -1,0 +1,1 @@
+"""Clients: sessions over links, requests with N outstanding, and histories of what was asked and answered."""

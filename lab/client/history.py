@@ -1,0 +1,73 @@
+"""What clients did and saw, and what replicas hold: the data that checkers judge (DESIGN 4).
+
+An operation's outcome is *acknowledged*, *failed* (definitely did not happen) or *unknown* (may have happened).
+Columns are `array` objects, so a load process needs no numpy and a checker can view them without a copy.
+"""
+
+from array import array
+from enum import IntEnum
+
+import msgspec
+
+from lab.zab.zxid import Zxid
+
+
+class Kind(IntEnum):
+    READ = 0
+    WRITE = 1
+
+
+class Outcome(IntEnum):
+    ACKNOWLEDGED = 0
+    FAILED = 1
+    UNKNOWN = 2
+
+
+COLUMNS = (  # name, meaning; all are signed 64-bit
+    ("kind", "Kind"),
+    ("session", "index of the session in History.sessions"),
+    ("cxid", "the request's number within its client, increasing in the order of sending"),
+    ("key", "which key of the workload"),
+    ("sent_ns", "monotonic clock at sending (open loop: intended sending)"),
+    ("done_ns", "monotonic clock at the reply; 0 if there was none"),
+    ("outcome", "Outcome"),
+    ("zxid", "of the reply; -1 if there was none"),
+    ("mzxid", "reads: the write whose data was returned; -1 otherwise"),
+    ("writer", "reads: client number found in the returned value; -1 if unreadable or not checked"),
+    ("writer_cxid", "reads: cxid found in the returned value; -1 if unreadable or not checked"),
+    ("version", "data version of the reply; -1 if there was none"),
+    ("intact", "reads: 1 the value is exactly what that write wrote, 0 it is not, -1 not checked (sampled out)"),
+)
+
+
+class History:
+    """All operations of one client, one row each, in the order of sending."""
+
+    def __init__(self, client: int, sessions: list[int]) -> None:
+        self.client = client
+        self.sessions = sessions  # session ids; a session that moved keeps its id
+        self.columns: dict[str, array[int]] = {name: array("q") for name, _ in COLUMNS}
+
+    def __len__(self) -> int:
+        return len(self.columns["kind"])
+
+
+class Znode(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One node of a replica's tree, as far as checkers look."""
+
+    czxid: Zxid
+    mzxid: Zxid
+    version: int
+    data: bytes
+
+
+class ReplicaState(msgspec.Struct, frozen=True, array_like=True):
+    """What one live replica holds once it has caught up."""
+
+    server: int
+    role: str  # leader, follower, observer or looking
+    applied_zxid: Zxid
+    digest: int | None  # None: the target has none
+    nodes: dict[str, Znode]
+    log: list[tuple[Zxid, Zxid]] | None  # runs (first, last) that stand in its log, its snapshot base as (0, base); None: no log
+    took_effect: dict[str, int]  # "session:cxid" of asked-for unknown requests found in the log -> zxid, -1 = as an error

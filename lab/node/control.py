@@ -1,0 +1,99 @@
+"""What a supervisor and its server or load processes say over a control socket (DESIGN 3).
+
+One SEQPACKET datagram is one msgpack record; file descriptors ride along by SCM_RIGHTS in the order that the record's
+docstring gives.  A load process uses the same socket for its links: Attach, Detach and EOF mean the same to it.
+"""
+
+import msgspec
+
+from lab.node.config import NodeConfig
+from lab.zab.messages import Phase, ServerState
+
+CONTROL_BYTES_MAX = 1 << 16
+
+
+class Control(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of the control records."""
+
+
+class Configure(Control, tag=1):
+    """First record to a node.  Descriptors: its own bell (eventfd), its bell page (memfd)."""
+
+    config: NodeConfig
+
+
+class Attach(Control, tag=2):
+    """A fresh link to another process; it replaces any earlier link to the same one.
+
+    `role` is "peer" (between servers: election and learner channels) or "client" (one channel); `name` is the server id,
+    or the number of the load process.  `side` says which half of the memory is written by the receiver (0 or 1).
+    Descriptors: the link's memory (memfd), the other's bell (eventfd), the other's bell page (memfd), the other's pidfd.
+    """
+
+    role: str
+    name: int
+    incarnation: int  # of the other process
+    side: int
+
+
+class Detach(Control, tag=3):
+    """Cut the link to this process at once, both ends (a partition); undelivered frames are gone."""
+
+    role: str
+    name: int
+
+
+class GetStatus(Control, tag=4):
+    """Answered with Status carrying the same number."""
+
+    number: int
+
+
+class Inspect(Control, tag=5):
+    """Write what this replica holds (`lab.client.history.ReplicaState`, msgpack) to `path`, then answer Inspected.
+
+    `unknown` are (session, cxid) of requests whose fate the caller wants to know; they are looked up in the log.
+    """
+
+    number: int
+    path: str
+    unknown: list[tuple[int, int]]
+
+
+class Status(Control, tag=20):
+    """Counters of a server, at one moment of its monotonic clock."""
+
+    number: int
+    at_ns: int
+    state: ServerState
+    phase: Phase
+    leader: int
+    last_zxid: int
+    applied_zxid: int
+    bytes_sent: int
+    frames_sent: int
+    txns_committed: int
+    cpu_ns: int  # process time, user and system
+
+
+class Inspected(Control, tag=21):
+    number: int
+
+
+class Transition(Control, tag=22):
+    """A server changed state or phase, or committed its epoch's first transaction (`what` = "first_commit")."""
+
+    at_ns: int  # CLOCK_MONOTONIC
+    what: str  # "entered" or "first_commit"
+    state: ServerState
+    phase: Phase
+    epoch: int
+    leader: int
+
+
+Command = Configure | Attach | Detach | GetStatus | Inspect
+Answer = Status | Inspected | Transition
+
+encode_control = msgspec.msgpack.Encoder().encode
+decode_command = msgspec.msgpack.Decoder(Command).decode
+decode_answer = msgspec.msgpack.Decoder(Answer).decode

@@ -1,0 +1,175 @@
+"""What clients and servers say to each other (zab.md 5.6, 5.9, 8.1).
+
+A frame from a client is a list of requests, a frame to it a list of replies, in the order of the requests.  The first
+request of a session on a link is Connect; writes may follow in the same frame.
+"""
+
+from enum import IntEnum
+from typing import Annotated
+
+import msgspec
+
+from lab.zab.constants import ZXID_MAX
+from lab.zab.messages import Record
+
+DATA_BYTES_MAX = 1 << 20  # one znode's data (ZooKeeper: jute.maxbuffer)
+PATH_CHARS_MAX = 4096
+
+SessionId = int  # chosen by the client: random, positive, 63 bits
+
+_Zxid = Annotated[int, msgspec.Meta(ge=0, le=ZXID_MAX)]
+_Natural = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+_Path = Annotated[str, msgspec.Meta(min_length=1, max_length=PATH_CHARS_MAX)]
+_Data = Annotated[bytes, msgspec.Meta(max_length=DATA_BYTES_MAX)]
+_Version = Annotated[int, msgspec.Meta(ge=-1, lt=1 << 31)]
+
+
+class ErrorCode(IntEnum):
+    """ZooKeeper's codes (zab.md 10.4)."""
+
+    OK = 0
+    UNIMPLEMENTED = -6
+    BAD_ARGUMENTS = -8
+    NO_NODE = -101
+    BAD_VERSION = -103
+    NO_CHILDREN_FOR_EPHEMERALS = -108
+    NODE_EXISTS = -110
+    NOT_EMPTY = -111
+    SESSION_MOVED = -118
+
+
+class Connect(Record, tag=100):
+    """Attach a session to this server.  `attachment` counts the session's attachments: the greatest one owns it.
+
+    A server that has applied less than `last_zxid` refuses (zab.md 5.7), one that does not serve yet answers once it
+    does, or closes.
+    """
+
+    session: Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
+    attachment: _Natural
+    last_zxid: _Zxid
+
+
+class Create(Record, tag=1):
+    """`flags` is 0: persistent; ephemeral and sequential nodes come later (zab.md 8.2)."""
+
+    cxid: _Natural
+    path: _Path
+    data: _Data
+    flags: Annotated[int, msgspec.Meta(ge=0, le=6)] = 0
+
+
+class Delete(Record, tag=2):
+    """`version` -1 matches any."""
+
+    cxid: _Natural
+    path: _Path
+    version: _Version = -1
+
+
+class SetData(Record, tag=5):
+    """`version` -1 matches any."""
+
+    cxid: _Natural
+    path: _Path
+    data: _Data
+    version: _Version = -1
+
+
+class Exists(Record, tag=3):
+    cxid: _Natural
+    path: _Path
+
+
+class GetData(Record, tag=4):
+    cxid: _Natural
+    path: _Path
+
+
+class GetChildren(Record, tag=8):
+    cxid: _Natural
+    path: _Path
+
+
+class Sync(Record, tag=9):
+    """Answered once this server has applied everything that was committed when the leader got it (zab.md 5.8)."""
+
+    cxid: _Natural
+
+
+Write = Create | Delete | SetData
+Read = Exists | GetData | GetChildren
+Request = Connect | Create | Delete | SetData | Exists | GetData | GetChildren | Sync
+
+
+class Stat(Record):
+    """ZooKeeper's Stat without clocks, ACLs and owners (zab.md 8.1)."""
+
+    czxid: int
+    mzxid: int
+    pzxid: int
+    version: int
+    cversion: int
+    data_length: int
+    children: int
+
+
+class Connected(Record, tag=100):
+    """The session is attached; `zxid` is what this server had applied then."""
+
+    session: int
+    zxid: int
+
+
+class Closed(Record, tag=101):
+    """The attachment is over: everything of it that was not answered is *unknown* (it may yet happen)."""
+
+    session: int
+    reason: str
+
+
+class Done(Record, tag=1):
+    """A write or sync took effect at `zxid`; `version` is the node's data version after it (0 after a create)."""
+
+    cxid: int
+    zxid: int
+    version: int
+
+
+class Failed(Record, tag=2):
+    """The request definitely had no effect.  A failed write has a zxid of its own (zab.md 1.2)."""
+
+    cxid: int
+    zxid: int
+    error: int
+
+
+class Data(Record, tag=4):
+    """getData: the data, and the write (`mzxid`) it came from; `zxid` is what this server had applied."""
+
+    cxid: int
+    zxid: int
+    mzxid: int
+    version: int
+    data: bytes
+
+
+class StatReply(Record, tag=3):
+    cxid: int
+    zxid: int
+    stat: Stat
+
+
+class Children(Record, tag=8):
+    """Names in sorted order."""
+
+    cxid: int
+    zxid: int
+    names: list[str]
+
+
+Reply = Connected | Closed | Done | Failed | Data | StatReply | Children
+
+encode_frame = msgspec.msgpack.Encoder().encode
+decode_requests = msgspec.msgpack.Decoder(list[Request]).decode
+decode_replies = msgspec.msgpack.Decoder(list[Reply]).decode

@@ -1,0 +1,68 @@
+"""What a user may turn in the protocol, and who belongs to the ensemble."""
+
+import msgspec
+
+from lab.zab.constants import PEER_ID_MAX, SERVERS_MAX
+from lab.zab.errors import ConfigError
+
+PeerId = int
+
+
+class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Membership and limits, the same on every server.  Limits are in ticks; the host gives a tick its length."""
+
+    voters: tuple[PeerId, ...]
+    observers: tuple[PeerId, ...] = ()
+
+    init_limit_ticks: int = 20  # to connect and synchronise without progress (ZooKeeper: initLimit, Z-18)
+    sync_limit_ticks: int = 5  # to answer a ping (ZooKeeper: syncLimit)
+
+    finalize_wait_ms: int = 200  # FLE's quiet period (ZooKeeper: finalizeWait)
+    finalize_early: bool = True  # skip it when every voter is accounted for (zab.md 3.6); off = ZooKeeper
+    notify_interval_ms: int = 200  # first re-send of an unanswered vote; doubles up to the cap (zab.md 3.6)
+    notify_interval_ms_max: int = 60_000
+    leader_announce: bool = True  # the leader tells everybody once it has decided and once established (Z-15)
+
+    max_outstanding: int = 0  # uncommitted batches at the leader: 1 = blocking, 0 = unbounded (zab.md 5.10)
+    batch_txns_max: int = 4096  # transactions in one proposal: 1 = ZooKeeper's one a proposal
+    commit_log_count: int = 10_000  # transactions kept in memory for DIFF (ZooKeeper: commitLogCount, 500)
+
+    def __post_init__(self) -> None:
+        members = self.voters + self.observers
+        if not self.voters:
+            raise ConfigError("voters=0: an ensemble needs at least 1 voter")
+        if len(members) > SERVERS_MAX:
+            raise ConfigError(f"{len(members)} servers: an ensemble has 1 to {SERVERS_MAX}")
+        if len(set(members)) != len(members):
+            raise ConfigError(f"voters={self.voters} observers={self.observers}: a server id stands twice")
+        if not all(1 <= peer <= PEER_ID_MAX for peer in members):
+            raise ConfigError(f"voters={self.voters} observers={self.observers}: ids are 1 to {PEER_ID_MAX}")
+        for field, least in (
+            ("sync_limit_ticks", 2),
+            ("finalize_wait_ms", 0),
+            ("notify_interval_ms", 1),
+            ("max_outstanding", 0),
+            ("batch_txns_max", 1),
+            ("commit_log_count", 1),
+        ):
+            if getattr(self, field) < least:
+                raise ConfigError(f"{field}={getattr(self, field)}: must be at least {least}")
+        if self.init_limit_ticks <= self.sync_limit_ticks:
+            raise ConfigError(
+                f"init_limit_ticks={self.init_limit_ticks} must exceed sync_limit_ticks={self.sync_limit_ticks}: "
+                "joining takes longer than a ping"
+            )
+        if self.notify_interval_ms_max < self.notify_interval_ms:
+            raise ConfigError(
+                f"notify_interval_ms_max={self.notify_interval_ms_max} is below "
+                f"notify_interval_ms={self.notify_interval_ms}"
+            )
+
+    @property
+    def members(self) -> tuple[PeerId, ...]:
+        return tuple(sorted(self.voters + self.observers))
+
+    @property
+    def quorum(self) -> int:
+        """How many voters decide: a strict majority."""
+        return len(self.voters) // 2 + 1
