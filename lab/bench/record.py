@@ -1,0 +1,169 @@
+"""Trial records: one JSON line per measurement, complete enough to rebuild every figure (DESIGN 4, 5).
+
+Schema history
+1: first version.
+"""
+
+from typing import Any
+
+import msgspec
+
+SCHEMA = 1
+
+PHASES = ("detection", "election", "discovery", "synchronization", "first_commit", "first_ack")
+
+
+class RecordError(ValueError):
+    """A record or results folder cannot be read: names the file, line and field."""
+
+
+class Percentiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one population of latencies, microseconds."""
+
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+    max: float
+    mean: float
+    count: int
+
+
+class Checks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much was verified; `findings` are the first things that were wrong, in words."""
+
+    writes: int
+    reads: int
+    reads_total: int
+    replicas: int
+    findings: list[str] = []
+
+
+class ServerUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One server over the measured window; `throttled_s` is the time a CPU budget held it back."""
+
+    id: int
+    role: str
+    cpu_s: float
+    bytes_sent: int
+    rss_mb: float
+    throttled_s: float = 0.0
+
+
+class PyperfLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which pyperf value this record stands behind."""
+
+    benchmark: str
+    round: int
+    value: int
+
+
+class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where it was measured; records of different `id` do not compare unless told to."""
+
+    id: str  # hash of what follows, less the load
+    cpu: str
+    cores: int
+    memory_gb: float
+    kernel: str
+    python: str
+    filesystem: str  # of the data folder, with its device's kind if known
+    governor: str  # or "unknown"
+    cgroup: str  # v1, v2 or none
+    load_1m: float
+    versions: dict[str, str]  # of the libraries on the measured path
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The full configuration of a trial or failover: what was asked, not what came out."""
+
+    target: str = "own"
+    voters: int = 3
+    observers: int = 0
+    transport: str = "shm"
+    durability: str = "fsync"
+    workload: str = "read_mix"
+    reads: float = 0.0
+    clients: int = 1
+    outstanding: int = 64  # per client
+    value_bytes: int = 100
+    keys: int = 1000
+    distribution: str = "uniform"
+    seconds: float = 5.0
+    warmup: float = 1.0
+    seed: int = 1
+    attach: str = "leader"
+    rate: float | None = None  # operations/s over all clients, open loop; None: closed loop
+    cpu_share: float | None = None
+    max_outstanding: int = 0
+    batch_txns_max: int = 4096
+    death_detection: str = "pidfd"
+    network: str = "none"
+    tick_ms: int = 100
+    sync_limit_ticks: int = 5
+    init_limit_ticks: int = 20
+    finalize_early: bool = True
+    fault: str | None = None  # failover: crash, freeze or partition
+    repeats: int = 1  # failover
+
+
+class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One workload on one target with one seed, measured over `seconds` and then verified."""
+
+    schema: int = SCHEMA
+    suite: str  # write-latency, read-scaling, election, speed; "trial" for a single measurement
+    target: str
+    voters: int
+    observers: int
+    verified: bool
+    checks: Checks
+    settings: Settings
+    started_at: str  # UTC, ISO 8601
+    seconds: float  # the measured window
+    ops_per_s: float
+    reads_per_s: float
+    writes_per_s: float
+    reads: int
+    writes: int
+    errors: int
+    unknown: int
+    latency_us: dict[str, Percentiles]  # per kind: read, write; a kind without operations is absent
+    histogram: dict[str, str]  # per kind: HdrHistogram V2, base64, nanoseconds
+    series: dict[str, list[int]]  # operations done per 100 ms of the window, per kind
+    servers: list[ServerUse]
+    client_cpu_s: float
+    client_lag_us: float  # open loop: how late the generator sent, 99th percentile; closed loop: 0
+    client_limited: bool  # the load processes used over 90 % of a CPU each: the servers' limit was not reached
+    budget: str = "none"  # mechanism behind cpu_share
+    digest: str = ""  # of the replicas, hex
+    machine: Machine
+    commit: str = "unknown"
+    dirty: bool = False
+    pyperf: PyperfLink | None = None
+    network_stats: dict[str, Any] = {}
+
+
+class FailoverRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`repeats` failovers of one ensemble under a session with one write outstanding (zab.md, appendix B)."""
+
+    schema: int = SCHEMA
+    suite: str = "election"
+    target: str
+    voters: int
+    observers: int
+    verified: bool
+    checks: Checks
+    settings: Settings
+    started_at: str
+    outage_ms: list[float]  # T8 - T0
+    phases_ms: dict[str, list[float]]  # the PHASES; they sum to the outage
+    observer_rejoin_ms: list[float]  # per failover and observer: serving again after the new leader was established
+    acknowledged: int
+    unknown: int
+    machine: Machine
+    commit: str = "unknown"
+    dirty: bool = False
+    pyperf: PyperfLink | None = None
+
+
+Record = TrialRecord | FailoverRecord

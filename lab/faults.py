@@ -1,0 +1,44 @@
+"""The fault vocabulary: data that the simulator and the supervisor of real processes both understand (DESIGN 1)."""
+
+import msgspec
+
+
+class Fault(msgspec.Struct, frozen=True, tag_field="fault", tag=str.lower, forbid_unknown_fields=True):
+    """Base of the faults; `server` is the server's id."""
+
+
+class Crash(Fault):
+    """SIGKILL: the process ends at some instruction; what it wrote without fsync survives unless power fails too."""
+
+    server: int
+
+
+class Restart(Fault):
+    """Start a crashed server again, with the disk that it left (durability=memory: wiped, Z-12)."""
+
+    server: int
+
+
+class Freeze(Fault):
+    """SIGSTOP: the process keeps its links and answers nothing."""
+
+    server: int
+
+
+class Thaw(Fault):
+    """SIGCONT."""
+
+    server: int
+
+
+class Partition(Fault):
+    """Cut every link between servers of different groups, both ways; clients keep theirs."""
+
+    groups: tuple[tuple[int, ...], ...]
+
+
+class Heal(Fault):
+    """Join again what a Partition cut, by fresh links."""
+
+
+AnyFault = Crash | Restart | Freeze | Thaw | Partition | Heal

@@ -1,0 +1,80 @@
+"""What a system must offer to be measured (DESIGN 1)."""
+
+from typing import Protocol
+
+import msgspec
+
+from lab.client.history import ReplicaState
+from lab.faults import AnyFault
+
+
+class ServerInfo(msgspec.Struct, frozen=True):
+    """One server of a running target."""
+
+    id: int
+    role: str  # leader, follower, observer or looking
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Counters of one server since its start; a trial reports differences over its window."""
+
+    server: int
+    cpu_s: float
+    bytes_sent: int
+    rss_mb: float
+
+
+class PhaseMark(msgspec.Struct, frozen=True):
+    """A state or phase change that a server reported (zab.md, appendix B)."""
+
+    server: int
+    at_ns: int  # CLOCK_MONOTONIC of this host
+    what: str  # "entered" or "first_commit"
+    state: str  # looking, following, leading, observing
+    phase: str  # election, discovery, synchronization, broadcast
+    epoch: int
+    leader: int
+
+
+class Connector(msgspec.Struct, frozen=True):
+    """Lets another process open its sessions: `text` describes them, the descriptors are inherited (`pass_fds`)."""
+
+    text: str
+    fds: tuple[int, ...]
+
+
+class Target(Protocol):
+    """A system under test.  Methods block until done or raise TargetError naming what failed and what to do."""
+
+    name: str
+
+    def start(self) -> None:
+        """Bring every server up and return once the ensemble serves."""
+
+    def servers(self) -> list[ServerInfo]: ...
+
+    def connector(self, client: int, servers: list[int]) -> Connector:
+        """Prepare for load process `client` one session to each of these servers (it may move to the others)."""
+
+    def replicas(self, unknown: list[tuple[int, int]]) -> list[ReplicaState]:
+        """Wait until every live server has applied the last committed write, then say what each holds.
+
+        `unknown`: (session, cxid) of requests whose fate is asked for.
+        """
+
+    def usage(self) -> list[Usage]: ...
+
+    def marks(self) -> list[PhaseMark]:
+        """What the servers reported since the last call, in no particular order."""
+
+    def inject(self, fault: AnyFault) -> int:
+        """Carry the fault out; returns the CLOCK_MONOTONIC nanosecond at which it took effect."""
+
+    def limit_cpu(self, share: float | None) -> str:
+        """Give each server that share of one CPU (None lifts it); returns the mechanism: cgroup-v1, cgroup-v2, none."""
+
+    def stop(self) -> None: ...
+
+
+class TargetError(RuntimeError):
+    """The system under test could not do what was asked: one line, naming it and the next step."""
