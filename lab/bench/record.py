@@ -167,3 +167,21 @@ class FailoverRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 Record = TrialRecord | FailoverRecord
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`run.json`: what one invocation of the harness was asked to do, where, and whether it came to its end."""
+
+    schema: int = SCHEMA
+    name: str  # of the folder under results/
+    profile: str  # smoke, quick, full, or "custom"
+    only: list[str]  # suites asked for; empty: all
+    argv: list[str]  # what was typed, to type again
+    started_at: str  # UTC, ISO 8601
+    finished_at: str  # empty while the run goes on
+    machine: Machine
+    commit: str = "unknown"
+    dirty: bool = False
+    seed: int  # of the grid's interleaved order
+    rounds: dict[str, int]  # finished rounds per suite
+    finished: bool  # False: interrupted, or still going on
