@@ -1,7 +1,10 @@
 """What clients and servers say to each other (zab.md 5.6, 5.9, 8.1).
 
 A frame from a client is a list of requests, a frame to it a list of replies, in the order of the requests.  The first
-request of a session on a link is Connect; writes may follow in the same frame.
+request of a session on a link is Connect; writes may follow in the same frame.  A link carries one session at a time,
+and outlives it: after Closed, or to replace it, the client may send another Connect.  Connected and Closed each stand
+alone in their frame, so that a client under load notices them by the frame's first bytes and may decode the other
+frames later.
 """
 
 from enum import IntEnum
@@ -115,10 +118,11 @@ class Stat(Record):
 
 
 class Connected(Record, tag=100):
-    """The session is attached; `zxid` is what this server had applied then."""
+    """The session is attached; `zxid` is what this server had applied then.  `attachment` is the Connect's."""
 
     session: int
     zxid: int
+    attachment: int
 
 
 class Closed(Record, tag=101):
@@ -126,6 +130,7 @@ class Closed(Record, tag=101):
 
     session: int
     reason: str
+    attachment: int  # which Connect's: a late answer to an abandoned attachment must not end its successor
 
 
 class Done(Record, tag=1):
