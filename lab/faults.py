@@ -7,37 +7,37 @@ class Fault(msgspec.Struct, frozen=True, tag_field="fault", tag=str.lower, forbi
     """Base of the faults; `server` is the server's id."""
 
 
-class Crash(Fault):
+class Crash(Fault, frozen=True):
     """SIGKILL: the process ends at some instruction; what it wrote without fsync survives unless power fails too."""
 
     server: int
 
 
-class Restart(Fault):
+class Restart(Fault, frozen=True):
     """Start a crashed server again, with the disk that it left (durability=memory: wiped, Z-12)."""
 
     server: int
 
 
-class Freeze(Fault):
+class Freeze(Fault, frozen=True):
     """SIGSTOP: the process keeps its links and answers nothing."""
 
     server: int
 
 
-class Thaw(Fault):
+class Thaw(Fault, frozen=True):
     """SIGCONT."""
 
     server: int
 
 
-class Partition(Fault):
+class Partition(Fault, frozen=True):
     """Cut every link between servers of different groups, both ways; clients keep theirs."""
 
     groups: tuple[tuple[int, ...], ...]
 
 
-class Heal(Fault):
+class Heal(Fault, frozen=True):
     """Join again what a Partition cut, by fresh links."""
 
 

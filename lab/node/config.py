@@ -5,6 +5,9 @@ from enum import StrEnum
 import msgspec
 
 from lab.zab.config import ZabConfig
+from lab.zab.errors import ConfigError
+
+__all__ = ["ConfigError", "DeathDetection", "Durability", "NodeConfig", "ZabConfig"]
 
 
 class Durability(StrEnum):

@@ -9,6 +9,10 @@ import msgspec
 from lab.node.config import NodeConfig
 from lab.zab.messages import Phase, ServerState
 
+__all__ = ["CONTROL_BYTES_MAX", "Answer", "Attach", "Command", "Configure", "Detach", "GetStatus", "Inspect", "Inspected"]
+__all__ += ["Phase", "ServerState", "Status", "Transition", "Welcome"]
+__all__ += ["decode_answer", "decode_command", "decode_welcome", "encode_control"]
+
 CONTROL_BYTES_MAX = 1 << 16
 
 
@@ -16,18 +20,20 @@ class Control(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     """Base of the control records."""
 
 
-class Configure(Control, tag=1):
+class Configure(Control, tag=1, frozen=True):
     """First record to a node.  Descriptors: its own bell (eventfd), its bell page (memfd)."""
 
     config: NodeConfig
 
 
-class Attach(Control, tag=2):
+class Attach(Control, tag=2, frozen=True):
     """A fresh link to another process; it replaces any earlier link to the same one.
 
-    `role` is "peer" (between servers: election and learner channels) or "client" (one channel); `name` is the server id,
-    or the number of the load process.  `side` says which half of the memory is written by the receiver (0 or 1).
-    Descriptors: the link's memory (memfd), the other's bell (eventfd), the other's bell page (memfd), the other's pidfd.
+    `role` says what the other process is: "peer" (between servers: election and learner channels), "client" (a load
+    process, told to a server: one channel) or "server" (the same link, told to the load process); `name` is the server
+    id, or the number of the load process.  `side` says which half of the memory is written by the receiver (0 or 1).
+    Descriptors: the link's memory (memfd), the other's bell (eventfd), the other's bell page (memfd), and one that
+    becomes readable when the other process ends (a server's pidfd; of a load process the read end of a pipe).
     """
 
     role: str
@@ -36,20 +42,32 @@ class Attach(Control, tag=2):
     side: int
 
 
-class Detach(Control, tag=3):
+class Welcome(Control, tag=6, frozen=True):
+    """First record to a load process.  Descriptors: its own bell (eventfd), its bell page (memfd), its life.
+
+    The life is the write end of a pipe: the load process keeps it open and never uses it, so that everybody who holds
+    the other end sees it end.  `servers` are all members, attached or not, each with "voter" or "observer".
+    """
+
+    client: int
+    incarnation: int
+    servers: list[tuple[int, str]]
+
+
+class Detach(Control, tag=3, frozen=True):
     """Cut the link to this process at once, both ends (a partition); undelivered frames are gone."""
 
     role: str
     name: int
 
 
-class GetStatus(Control, tag=4):
+class GetStatus(Control, tag=4, frozen=True):
     """Answered with Status carrying the same number."""
 
     number: int
 
 
-class Inspect(Control, tag=5):
+class Inspect(Control, tag=5, frozen=True):
     """Write what this replica holds (`lab.client.history.ReplicaState`, msgpack) to `path`, then answer Inspected.
 
     `unknown` are (session, cxid) of requests whose fate the caller wants to know; they are looked up in the log.
@@ -60,7 +78,7 @@ class Inspect(Control, tag=5):
     unknown: list[tuple[int, int]]
 
 
-class Status(Control, tag=20):
+class Status(Control, tag=20, frozen=True):
     """Counters of a server, at one moment of its monotonic clock."""
 
     number: int
@@ -76,11 +94,11 @@ class Status(Control, tag=20):
     cpu_ns: int  # process time, user and system
 
 
-class Inspected(Control, tag=21):
+class Inspected(Control, tag=21, frozen=True):
     number: int
 
 
-class Transition(Control, tag=22):
+class Transition(Control, tag=22, frozen=True):
     """A server changed state or phase, or committed its epoch's first transaction (`what` = "first_commit")."""
 
     at_ns: int  # CLOCK_MONOTONIC
@@ -96,4 +114,5 @@ Answer = Status | Inspected | Transition
 
 encode_control = msgspec.msgpack.Encoder().encode
 decode_command = msgspec.msgpack.Decoder(Command).decode
+decode_welcome = msgspec.msgpack.Decoder(Welcome | Attach | Detach).decode  # what a load process is sent
 decode_answer = msgspec.msgpack.Decoder(Answer).decode

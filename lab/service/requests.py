@@ -41,7 +41,7 @@ class ErrorCode(IntEnum):
     SESSION_MOVED = -118
 
 
-class Connect(Record, tag=100):
+class Connect(Record, tag=100, frozen=True):
     """Attach a session to this server.  `attachment` counts the session's attachments: the greatest one owns it.
 
     A server that has applied less than `last_zxid` refuses (zab.md 5.7), one that does not serve yet answers once it
@@ -53,7 +53,7 @@ class Connect(Record, tag=100):
     last_zxid: _Zxid
 
 
-class Create(Record, tag=1):
+class Create(Record, tag=1, frozen=True):
     """`flags` is 0: persistent; ephemeral and sequential nodes come later (zab.md 8.2)."""
 
     cxid: _Natural
@@ -62,7 +62,7 @@ class Create(Record, tag=1):
     flags: Annotated[int, msgspec.Meta(ge=0, le=6)] = 0
 
 
-class Delete(Record, tag=2):
+class Delete(Record, tag=2, frozen=True):
     """`version` -1 matches any."""
 
     cxid: _Natural
@@ -70,7 +70,7 @@ class Delete(Record, tag=2):
     version: _Version = -1
 
 
-class SetData(Record, tag=5):
+class SetData(Record, tag=5, frozen=True):
     """`version` -1 matches any."""
 
     cxid: _Natural
@@ -79,22 +79,22 @@ class SetData(Record, tag=5):
     version: _Version = -1
 
 
-class Exists(Record, tag=3):
+class Exists(Record, tag=3, frozen=True):
     cxid: _Natural
     path: _Path
 
 
-class GetData(Record, tag=4):
+class GetData(Record, tag=4, frozen=True):
     cxid: _Natural
     path: _Path
 
 
-class GetChildren(Record, tag=8):
+class GetChildren(Record, tag=8, frozen=True):
     cxid: _Natural
     path: _Path
 
 
-class Sync(Record, tag=9):
+class Sync(Record, tag=9, frozen=True):
     """Answered once this server has applied everything that was committed when the leader got it (zab.md 5.8)."""
 
     cxid: _Natural
@@ -105,7 +105,7 @@ Read = Exists | GetData | GetChildren
 Request = Connect | Create | Delete | SetData | Exists | GetData | GetChildren | Sync
 
 
-class Stat(Record):
+class Stat(Record, frozen=True):
     """ZooKeeper's Stat without clocks, ACLs and owners (zab.md 8.1)."""
 
     czxid: int
@@ -117,7 +117,7 @@ class Stat(Record):
     children: int
 
 
-class Connected(Record, tag=100):
+class Connected(Record, tag=100, frozen=True):
     """The session is attached; `zxid` is what this server had applied then.  `attachment` is the Connect's."""
 
     session: int
@@ -125,7 +125,7 @@ class Connected(Record, tag=100):
     attachment: int
 
 
-class Closed(Record, tag=101):
+class Closed(Record, tag=101, frozen=True):
     """The attachment is over: everything of it that was not answered is *unknown* (it may yet happen)."""
 
     session: int
@@ -133,7 +133,7 @@ class Closed(Record, tag=101):
     attachment: int  # which Connect's: a late answer to an abandoned attachment must not end its successor
 
 
-class Done(Record, tag=1):
+class Done(Record, tag=1, frozen=True):
     """A write or sync took effect at `zxid`; `version` is the node's data version after it (0 after a create)."""
 
     cxid: int
@@ -141,7 +141,7 @@ class Done(Record, tag=1):
     version: int
 
 
-class Failed(Record, tag=2):
+class Failed(Record, tag=2, frozen=True):
     """The request definitely had no effect.  A failed write has a zxid of its own (zab.md 1.2)."""
 
     cxid: int
@@ -149,7 +149,7 @@ class Failed(Record, tag=2):
     error: int
 
 
-class Data(Record, tag=4):
+class Data(Record, tag=4, frozen=True):
     """getData: the data, and the write (`mzxid`) it came from; `zxid` is what this server had applied."""
 
     cxid: int
@@ -159,13 +159,13 @@ class Data(Record, tag=4):
     data: bytes
 
 
-class StatReply(Record, tag=3):
+class StatReply(Record, tag=3, frozen=True):
     cxid: int
     zxid: int
     stat: Stat
 
 
-class Children(Record, tag=8):
+class Children(Record, tag=8, frozen=True):
     """Names in sorted order."""
 
     cxid: int

@@ -2,12 +2,12 @@
 
 The ordering contract, stated once.  Whoever hosts a server carries effects out in list order, and:
 
-1. Storage effects form one FIFO (Z-3).  `Append` may complete later, as `Flushed(gen, zxid)`.  Every other storage effect
-   (SaveAcceptedEpoch, SaveCurrentEpoch, Truncate, the last Install, Barrier) first waits until all earlier Appends are
-   durable and is durable itself before the next effect of the list is begun; the Appends that it waited for yield no
-   later Flushed.
-2. A `Send` or `Notify` leaves no earlier than its place in the list, so that what it claims is durable by (1).  Messages
-   of one session leave in list order.
+1. Storage effects form one FIFO (Z-3).  `Append` may complete later, as `Flushed(gen, zxid)`.  Every other storage
+   effect (SaveAcceptedEpoch, SaveCurrentEpoch, Truncate, the last Install, Barrier) first waits until all earlier
+   Appends are durable and is durable itself before the next effect of the list is begun; the Appends that it waited
+   for yield no later Flushed.
+2. A `Send` or `Notify` leaves no earlier than its place in the list, so that what it claims is durable by (1).
+   Messages of one session leave in list order.
 3. `Truncate` and `ReadLog` yield one event each, delivered before any further input.
 4. A storage effect that fails ends the process before any further effect: a server that cannot write its log must
    not stay a voter (ZOOKEEPER-2247).
@@ -27,50 +27,50 @@ class Effect(msgspec.Struct, frozen=True, gc=False):
     """Base of the outputs."""
 
 
-class Notify(Effect):
+class Notify(Effect, frozen=True):
     """Send an election message to each of these; one that cannot be delivered may be lost, the newest matters."""
 
     to: tuple[PeerId, ...]
     notification: Notification
 
 
-class Send(Effect):
+class Send(Effect, frozen=True):
     """Send a message to each of these learner sessions."""
 
     to: tuple[tuple[PeerId, Session], ...]
     message: LearnerMessage
 
 
-class CloseSession(Effect):
+class CloseSession(Effect, frozen=True):
     """End a learner session at both ends; what was sent before it may still arrive, nothing after it."""
 
     peer: PeerId
     session: Session
 
 
-class Append(Effect):
+class Append(Effect, frozen=True):
     """Log this batch; Flushed follows once it is durable."""
 
     gen: Generation
     batch: TxnBatch
 
 
-class SaveAcceptedEpoch(Effect):
+class SaveAcceptedEpoch(Effect, frozen=True):
     epoch: Epoch
 
 
-class SaveCurrentEpoch(Effect):
+class SaveCurrentEpoch(Effect, frozen=True):
     epoch: Epoch
 
 
-class Truncate(Effect):
+class Truncate(Effect, frozen=True):
     """Drop what is logged after `zxid`; yields Truncated.  `gen` is the generation that begins (Z-10, Z-11)."""
 
     gen: Generation
     zxid: Zxid
 
 
-class Install(Effect):
+class Install(Effect, frozen=True):
     """One chunk of a snapshot that replaces the whole disk: with `last`, disk = snapshot of `zxid` + empty log.
 
     The switch is atomic; before it the old history stands (Z-11).  A `first` chunk discards an unfinished attempt.
@@ -83,11 +83,11 @@ class Install(Effect):
     last: bool
 
 
-class Barrier(Effect):
+class Barrier(Effect, frozen=True):
     """Wait until everything appended is durable: the next vote speaks of it (Z-3)."""
 
 
-class ReadLog(Effect):
+class ReadLog(Effect, frozen=True):
     """Read the disk's history from `after` up to `until` for a learner that lags behind memory; yields LogRead."""
 
     learner: PeerId
@@ -96,19 +96,19 @@ class ReadLog(Effect):
     until: Zxid
 
 
-class SetTimer(Effect):
+class SetTimer(Effect, frozen=True):
     """(Re)start the timer of this name; yields Timeout after `delay_ms`."""
 
     timer: str
     delay_ms: int
 
 
-class CancelTimer(Effect):
+class CancelTimer(Effect, frozen=True):
     timer: str
 
 
-class Entered(Effect):
-    """The server changed state or phase; `leader` is 0 while there is none.  Measured, shown and traced, never waited for.
+class Entered(Effect, frozen=True):
+    """The server changed state or phase; `leader` is 0 while there is none.  Measured and shown, never waited for.
 
     (LEADING, SYNCHRONIZATION) says that acceptedEpoch is durable for a quorum; (.., BROADCAST) that the server serves.
     """
@@ -119,19 +119,26 @@ class Entered(Effect):
     leader: PeerId
 
 
-class Replay(Effect):
+class FirstCommit(Effect, frozen=True):
+    """The leader committed the first new transaction of its epoch (zab.md appendix B, T7).  Observed like Entered."""
+
+    epoch: Epoch
+    zxid: Zxid
+
+
+class Replay(Effect, frozen=True):
     """*upcall*: apply to the tree outside of BROADCAST; nobody is answered."""
 
     batch: TxnBatch
 
 
-class Restore(Effect):
+class Restore(Effect, frozen=True):
     """*upcall*: the tree becomes this history's snapshot; Replays of its log follow."""
 
     history: History
 
 
-class LoadSnapshot(Effect):
+class LoadSnapshot(Effect, frozen=True):
     """*upcall*: a chunk of a snapshot stream; with `last` the tree becomes what the chunks say."""
 
     data: bytes
@@ -139,44 +146,43 @@ class LoadSnapshot(Effect):
     last: bool
 
 
-class StreamSnapshot(Effect):
+class StreamSnapshot(Effect, frozen=True):
     """*upcall*: put the tree's chunks, as SnapChunk messages to this session, in this effect's place (Z-13)."""
 
     to: tuple[PeerId, Session]
 
 
-class Deliver(Effect):
+class Deliver(Effect, frozen=True):
     """*upcall*: committed, in BROADCAST: apply and answer the clients of this server."""
 
     batch: TxnBatch
 
 
-class Serve(Effect):
+class Serve(Effect, frozen=True):
     """*upcall*: this server is in BROADCAST and may answer clients; `leading`: it also prepares their writes."""
 
     leading: bool
 
 
-class StopServing(Effect):
+class StopServing(Effect, frozen=True):
     """*upcall*: drop all clients; what they have outstanding is unknown to them (zab.md 5.9)."""
 
 
-class Requested(Effect):
+class Requested(Effect, frozen=True):
     """*upcall*: a learner forwarded writes of one of its clients."""
 
     learner: PeerId
     body: bytes
 
 
-class Synced(Effect):
+class Synced(Effect, frozen=True):
     """*upcall*: the `sync` of this nonce is done: everything committed when it was asked is applied here."""
 
     nonce: int
 
 
 StorageEffect = Append | SaveAcceptedEpoch | SaveCurrentEpoch | Truncate | Install | Barrier | ReadLog
-HostEffect = StorageEffect | Notify | Send | CloseSession | SetTimer | CancelTimer | Entered
-Upcall = (
-    Replay | Restore | LoadSnapshot | StreamSnapshot | Deliver | Serve | StopServing | Requested | Synced
-)
+Observed = Entered | FirstCommit
+HostEffect = StorageEffect | Notify | Send | CloseSession | SetTimer | CancelTimer | Observed
+Upcall = Replay | Restore | LoadSnapshot | StreamSnapshot | Deliver | Serve | StopServing | Requested | Synced
 PeerEffect = HostEffect | Upcall

@@ -41,42 +41,42 @@ class Recovered(msgspec.Struct, frozen=True):
     may_vote: bool  # False: unexpectedly empty; votes and counts only after a completed synchronization (Z-12)
 
 
-class Start(Event):
+class Start(Event, frozen=True):
     """First event of an incarnation: look for a leader."""
 
 
-class Tick(Event):
+class Tick(Event, frozen=True):
     """`tick_ms` have passed.  After a stall one Tick is delivered, not as many as were missed."""
 
 
-class Timeout(Event):
+class Timeout(Event, frozen=True):
     """The timer of that name, set by SetTimer and not set again or cancelled since, has run out."""
 
     timer: str
 
 
-class PeerUp(Event):
+class PeerUp(Event, frozen=True):
     """A link to this incarnation of `peer` exists: nothing from any earlier one will be delivered any more."""
 
     peer: PeerId
     incarnation: int
 
 
-class PeerDown(Event):
+class PeerDown(Event, frozen=True):
     """The link to this incarnation of `peer` ended: it died, was cut off, or its link broke (Z-9)."""
 
     peer: PeerId
     incarnation: int
 
 
-class Notified(Event):
+class Notified(Event, frozen=True):
     """An election message from the live incarnation of `sender`."""
 
     sender: PeerId
     notification: Notification
 
 
-class Received(Event):
+class Received(Event, frozen=True):
     """A message of a learner session, in the order sent."""
 
     sender: PeerId
@@ -84,28 +84,28 @@ class Received(Event):
     message: LearnerMessage
 
 
-class SessionClosed(Event):
+class SessionClosed(Event, frozen=True):
     """The other end closed this learner session, or its link ran full; nothing more of it will arrive."""
 
     peer: PeerId
     session: Session
 
 
-class Flushed(Event):
+class Flushed(Event, frozen=True):
     """Everything appended in generation `gen` up to `zxid` is on stable storage (as the durability in force has it)."""
 
     gen: Generation
     zxid: Zxid
 
 
-class Truncated(Event):
+class Truncated(Event, frozen=True):
     """Outcome of Truncate.  `history` is what the disk holds now; None: not possible, nothing was touched (Z-11)."""
 
     gen: Generation
     history: History | None
 
 
-class LogRead(Event):
+class LogRead(Event, frozen=True):
     """Outcome of ReadLog: `previous` is the greatest zxid of the disk's history that is <= the one asked for.
 
     `batches` are what follows it, contiguous, up to the zxid asked for.  None: the disk log does not reach back that
@@ -118,21 +118,20 @@ class LogRead(Event):
     batches: tuple[TxnBatch, ...] | None
 
 
-class Submit(Event):
+class Submit(Event, frozen=True):
     """The service proposes: `count` encoded transactions, the first of which has `Peer.next_zxid`."""
 
     count: int
     body: bytes
 
 
-class SyncAsked(Event):
-    """A client of this very server (`learner` None) or of a learner wants `sync`; answered by Synced or Send(Sync)."""
+class SyncAsked(Event, frozen=True):
+    """A client of this server wants `sync`; answered by Synced with the same nonce."""
 
     nonce: int
-    learner: PeerId | None = None
 
 
-class Forward(Event):
+class Forward(Event, frozen=True):
     """The service hands on writes of one of its client sessions; only while this server follows in BROADCAST."""
 
     body: bytes

@@ -44,7 +44,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unkn
     """Base of everything that crosses a link or reaches a disk."""
 
 
-class TxnBatch(Record):
+class TxnBatch(Record, frozen=True):
     """A run of consecutive transactions of one epoch: the unit of transfer, not of history (DESIGN 2).
 
     `body` is a msgpack array of `count` transactions, which only the service can read; `crc` is its CRC-32.
@@ -63,7 +63,7 @@ class TxnBatch(Record):
         return crc32(self.body) == self.crc
 
 
-class Vote(Record):
+class Vote(Record, frozen=True):
     """A candidate as FLE compares them: its current epoch, its last logged zxid, its id (zab.md 3.4)."""
 
     epoch: _EpochOrNone
@@ -71,11 +71,11 @@ class Vote(Record):
     leader: Annotated[int, msgspec.Meta(ge=0, le=PEER_ID_MAX)]  # 0 = an observer's vote for nobody
 
 
-class Message(Record):
+class Message(Record, frozen=True):
     """Base of the messages between servers."""
 
 
-class Notification(Message, tag=20):
+class Notification(Message, tag=20, frozen=True):
     """FLE's one message: the sender's state, its vote and its round (ZooKeeper: Notification)."""
 
     state: ServerState
@@ -84,26 +84,26 @@ class Notification(Message, tag=20):
     announce: bool = False  # unasked, from a leader; replies carry False (Z-15)
 
 
-class FollowerInfo(Message, tag=11):
+class FollowerInfo(Message, tag=11, frozen=True):
     """The follower's last promise; opens a learner session.  (Paper: CEPOCH.)  Voter -> leader."""
 
     accepted_epoch: _Epoch
     may_vote: bool  # False: an unexpectedly empty server, it must not help to choose an epoch (Z-12)
 
 
-class ObserverInfo(Message, tag=16):
+class ObserverInfo(Message, tag=16, frozen=True):
     """As FollowerInfo, from an observer: it raises the epoch but never counts."""
 
     accepted_epoch: _Epoch
 
 
-class LeaderInfo(Message, tag=17):
+class LeaderInfo(Message, tag=17, frozen=True):
     """The new epoch on offer.  (Paper: NEWEPOCH.)  Leader -> learner."""
 
     epoch: _Epoch
 
 
-class AckEpoch(Message, tag=18):
+class AckEpoch(Message, tag=18, frozen=True):
     """The promise is given and the history shown.  (Paper: ACK-E.)  Learner -> leader.
 
     `current_epoch` is -1 when this very epoch was accepted before: such an ack is never counted (Z-12).
@@ -114,48 +114,48 @@ class AckEpoch(Message, tag=18):
     need_snap: bool = False
 
 
-class Diff(Message, tag=13):
+class Diff(Message, tag=13, frozen=True):
     """Your history is a prefix of mine; what is missing follows."""
 
     zxid: _Zxid
 
 
-class Trunc(Message, tag=14):
+class Trunc(Message, tag=14, frozen=True):
     """Drop everything after `zxid`, which must be exactly present (Z-11); what is missing follows."""
 
     zxid: _Zxid
 
 
-class Snap(Message, tag=15):
+class Snap(Message, tag=15, frozen=True):
     """The whole tree as of `zxid` follows in SnapChunks."""
 
     zxid: _Zxid
 
 
-class SnapChunk(Message, tag=21):
+class SnapChunk(Message, tag=21, frozen=True):
     """One piece of the snapshot stream, opaque to Zab; `last` ends it."""
 
     data: bytes
     last: bool
 
 
-class NewLeader(Message, tag=10):
+class NewLeader(Message, tag=10, frozen=True):
     """End of the history that epoch `epoch` begins with.  Leader -> learner."""
 
     epoch: _Epoch
 
 
-class UpToDate(Message, tag=12):
+class UpToDate(Message, tag=12, frozen=True):
     """The leader is established: serve.  (Paper: COMMIT-LD.)  Leader -> learner."""
 
 
-class Proposal(Message, tag=2):
+class Proposal(Message, tag=2, frozen=True):
     """Log these transactions and acknowledge them.  Leader -> learner."""
 
     batch: TxnBatch
 
 
-class Ack(Message, tag=3):
+class Ack(Message, tag=3, frozen=True):
     """The sender has `zxid`, and everything before it, on stable storage.  Follower -> leader.
 
     make_zxid(e, 0) acknowledges NEWLEADER of epoch e.
@@ -164,37 +164,37 @@ class Ack(Message, tag=3):
     zxid: _Zxid
 
 
-class Commit(Message, tag=4):
+class Commit(Message, tag=4, frozen=True):
     """Everything up to `zxid` is committed.  Leader -> voter."""
 
     zxid: _Zxid
 
 
-class Inform(Message, tag=8):
+class Inform(Message, tag=8, frozen=True):
     """These transactions are committed: proposal and commit in one.  Leader -> observer."""
 
     batch: TxnBatch
 
 
-class Ping(Message, tag=5):
+class Ping(Message, tag=5, frozen=True):
     """The leader asks, the learner echoes; the zxid is the leader's last proposed one."""
 
     zxid: _Zxid
 
 
-class Request(Message, tag=1):
+class Request(Message, tag=1, frozen=True):
     """Writes of one client session, forwarded to the leader; `body` belongs to the service.  Learner -> leader."""
 
     body: bytes
 
 
-class Sync(Message, tag=7):
+class Sync(Message, tag=7, frozen=True):
     """`sync` of some client: asked by a learner, answered in the FIFO of commits (zab.md 5.8).  Both directions."""
 
     nonce: _Natural
 
 
-class SyncProgress(Message, tag=22):
+class SyncProgress(Message, tag=22, frozen=True):
     """I am busy loading, truncating or flushing: do not time me out (Z-18).  Learner -> leader."""
 
 

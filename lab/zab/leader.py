@@ -1,0 +1,327 @@
+"""The leader: it negotiates the epoch, brings learners level and broadcasts (zab.md 4.2, 4.3, 5.3; ZooKeeper: Leader).
+
+`handler.Handler` is what it knows of one learner session; `broadcast` decides what is committed.
+"""
+
+from collections.abc import Callable
+
+from lab.zab.broadcast import Broadcast
+from lab.zab.config import PeerId
+from lab.zab.constants import COUNTER_MAX
+from lab.zab.effects import (
+    CloseSession,
+    Entered,
+    FirstCommit,
+    PeerEffect,
+    ReadLog,
+    Requested,
+    Send,
+    Serve,
+    StreamSnapshot,
+    Synced,
+)
+from lab.zab.errors import ProtocolError
+from lab.zab.events import LogRead, Received, Session
+from lab.zab.handler import Handler
+from lab.zab.messages import (
+    Ack,
+    AckEpoch,
+    Commit,
+    FollowerInfo,
+    Inform,
+    LeaderInfo,
+    NewLeader,
+    ObserverInfo,
+    Phase,
+    Ping,
+    Proposal,
+    Request,
+    ServerState,
+    Snap,
+    Sync,
+    SyncProgress,
+    TxnBatch,
+    UpToDate,
+)
+from lab.zab.phases import HANDLER_PHASES, Bootstrap
+from lab.zab.quorum import is_quorum
+from lab.zab.state import PeerState
+from lab.zab.sync_plan import SyncPlan, plan_from_disk, plan_sync
+from lab.zab.zxid import counter_of, epoch_of, make_zxid, show
+
+
+class Leader:
+    """Phases 1 to 3 of Zab on the side of the server that was elected.
+
+    `over` says why the role has ended, once it has; the peer then goes back to LOOKING.
+    """
+
+    server_state = ServerState.LEADING
+
+    def __init__(self, state: PeerState, on_established: Callable[[int], list[PeerEffect]]) -> None:
+        self.state = state
+        self._on_established = on_established  # the election publishes the new epoch in its vote (ZOOKEEPER-1732)
+        self.leader = state.me
+        self.phase = Phase.DISCOVERY
+        self.over: str | None = None
+        self.epoch = 0  # 0 until a quorum has shown its promises
+        self.handlers: dict[PeerId, Handler] = {}
+        self._summary = (state.current_epoch, state.last_zxid)  # no voter may be more recent (4.2 step 4)
+        self._epoch_max = max(state.accepted_epoch, state.epoch_floor)
+        self._connecting: set[PeerId] = {state.me}
+        self._epoch_acked: set[PeerId] = set()
+        self._new_leader_acked: set[PeerId] = set()
+        self._broadcast: Broadcast | None = None  # once the epoch is known
+        self._tick = 0
+        self._progress_tick = 0  # of the bootstrap as a whole (Z-18)
+
+    @property
+    def broadcast(self) -> Broadcast:
+        assert self._broadcast is not None, "the epoch is not known yet"
+        return self._broadcast
+
+    @property
+    def tail(self) -> list[TxnBatch]:
+        """Appended to the log but not applied."""
+        return list(self._broadcast.outstanding) if self._broadcast else []
+
+    def begin(self) -> list[PeerEffect]:
+        """Enter DISCOVERY; alone it is a quorum of one and is established at once."""
+        return self._propose_epoch()
+
+    def on_message(self, event: Received) -> list[PeerEffect]:
+        peer, session, message = event.sender, event.session, event.message
+        if isinstance(message, FollowerInfo | ObserverInfo):
+            return self._on_info(peer, session, message)
+        handler = self.handlers.get(peer)
+        if handler is None or handler.session != session:
+            return []  # of a session that has ended
+        handler.heard_tick = self._tick
+        if (handler.stage, type(message)) not in HANDLER_PHASES:
+            raise ProtocolError(peer, f"{type(message).__name__} in {handler.stage.name}")
+        match message:
+            case Ack(zxid):
+                return self._on_ack(handler, zxid)
+            case Request(body):
+                return [Requested(peer, body)]
+            case Ping():
+                return []
+            case Sync(nonce):
+                return self.broadcast.on_sync(handler.to, nonce)
+            case AckEpoch():
+                return self._on_ack_epoch(handler, message)
+            case SyncProgress():
+                if handler.recent_enough and peer not in self._new_leader_acked and handler.is_voter:
+                    self._note_progress(Phase.SYNCHRONIZATION)
+                return []
+        raise ProtocolError(peer, f"{type(message).__name__} is not for a leader")
+
+    def on_flushed(self, zxid: int) -> list[PeerEffect]:
+        """The own disk votes like anybody else's (Z-3)."""
+        return self._on_durable(self.state.me, zxid)
+
+    def on_log_read(self, event: LogRead) -> list[PeerEffect]:
+        handler = self.handlers.get(event.learner)
+        if handler is None or handler.session != event.session or handler.stage is not Bootstrap.EPOCH_ACKED:
+            return []
+        plan = plan_from_disk(handler.last_zxid, event.previous, event.batches, self.state.applied)
+        return self._bring_level(handler, plan)
+
+    def on_session_closed(self, peer: PeerId, session: Session) -> list[PeerEffect]:
+        handler = self.handlers.get(peer)
+        if handler is not None and handler.session == session:
+            del self.handlers[peer]
+        return []
+
+    def drop(self, peer: PeerId) -> list[PeerEffect]:
+        """End the learner session of `peer`; what it acknowledged and promised remains."""
+        handler = self.handlers.pop(peer, None)
+        return [CloseSession(peer, handler.session)] if handler else []
+
+    def submit(self, count: int, body: bytes) -> list[PeerEffect]:
+        """Broadcast a batch of the service's transactions; only in BROADCAST."""
+        assert self.phase is Phase.BROADCAST, "proposals need an established leader"
+        if counter_of(self.broadcast.last_proposed) + count >= COUNTER_MAX:
+            self.over = "the epoch's counter is used up: a new epoch must begin (ZOOKEEPER-1277)"
+            return []
+        batch = self.broadcast.next_batch(count, body)
+        effects: list[PeerEffect] = []
+        if to := self._forwarding(voters=True):
+            effects.append(Send(to, Proposal(batch)))  # the others' disks work while ours does
+        effects.append(self.state.append(batch))
+        return effects
+
+    def ask_sync(self, nonce: int) -> list[PeerEffect]:
+        """On the leader itself sync passes like a read (zab.md 5.8)."""
+        return [Synced(nonce)]
+
+    def close(self) -> list[PeerEffect]:
+        return [CloseSession(peer, self.handlers[peer].session) for peer in sorted(self.handlers)]
+
+    # -- liveness ----------------------------------------------------------------------------------
+
+    def on_tick(self) -> list[PeerEffect]:
+        self._tick += 1
+        config, effects = self.state.config, list[PeerEffect]()
+        for peer in sorted(self.handlers):
+            handler = self.handlers[peer]
+            limit = config.sync_limit_ticks if handler.stage is Bootstrap.ACTIVE else config.init_limit_ticks
+            silent = self._tick - handler.heard_tick > limit
+            if silent or handler.lags(self._broadcast, self._tick, config.sync_limit_ticks):
+                effects += self.drop(peer)
+        if self.phase is Phase.BROADCAST:
+            voters = [peer for peer, handler in self.handlers.items() if handler.is_voter]
+            if not is_quorum([self.state.me, *voters], config.voters):
+                self.over = "no quorum of voters is synced"
+            elif to := tuple(h.to for h in self._sorted_handlers() if h.stage is Bootstrap.ACTIVE):
+                effects.append(Send(to, Ping(self.broadcast.last_proposed)))
+        elif self._tick - self._progress_tick > config.init_limit_ticks:
+            self.over = f"no quorum within {config.init_limit_ticks} ticks in {self.phase.name}"
+        return effects
+
+    def _note_progress(self, phase: Phase) -> None:
+        if self.phase is phase:
+            self._progress_tick = self._tick
+
+    # -- discovery ---------------------------------------------------------------------------------
+
+    def _on_info(self, peer: PeerId, session: Session, message: FollowerInfo | ObserverInfo) -> list[PeerEffect]:
+        is_voter = peer in self.state.config.voters
+        if is_voter is not isinstance(message, FollowerInfo):
+            raise ProtocolError(peer, f"{type(message).__name__} from a {'voter' if is_voter else 'non-voter'}")
+        effects = self.drop(peer)  # a new session ends every older one (Z-9)
+        if self.epoch and message.accepted_epoch > self.epoch:
+            self.state.epoch_floor = message.accepted_epoch
+            self.over = f"server {peer} accepted epoch {message.accepted_epoch}, beyond ours {self.epoch} (Z-4)"
+            return effects
+        may_vote = isinstance(message, FollowerInfo) and message.may_vote
+        handler = self.handlers[peer] = Handler(peer, session, is_voter, may_vote, heard_tick=self._tick)
+        if self._broadcast and is_voter:
+            self._broadcast.reset_ack(peer)  # an older session's acks prove nothing (Z-1)
+        if self.epoch:
+            handler.stage = Bootstrap.EPOCH_OFFERED
+            return [*effects, Send((handler.to,), LeaderInfo(self.epoch))]
+        self._epoch_max = max(self._epoch_max, message.accepted_epoch)
+        if may_vote and peer not in self._connecting:
+            self._connecting.add(peer)
+            self._note_progress(Phase.DISCOVERY)
+        return [*effects, *self._propose_epoch()]
+
+    def _propose_epoch(self) -> list[PeerEffect]:
+        """With a quorum of promises the new epoch is greater than any of them (4.2 step 2)."""
+        if not is_quorum(self._connecting, self.state.config.voters):
+            return []
+        self.epoch = self._epoch_max + 1
+        effects: list[PeerEffect] = [self.state.save_accepted_epoch(self.epoch)]
+        self._broadcast = Broadcast(self.state, self.epoch)
+        for handler in self._sorted_handlers():
+            handler.stage = Bootstrap.EPOCH_OFFERED
+            effects.append(Send((handler.to,), LeaderInfo(self.epoch)))
+        self._epoch_acked.add(self.state.me)
+        return [*effects, *self._try_synchronize()]
+
+    def _on_ack_epoch(self, handler: Handler, message: AckEpoch) -> list[PeerEffect]:
+        theirs = (message.current_epoch, message.last_zxid)
+        if self.phase is not Phase.BROADCAST and message.current_epoch != -1 and theirs > self._summary:
+            raise ProtocolError(handler.peer, f"its history {theirs} is more recent than the leader's {self._summary}")
+        handler.recent_enough = True
+        handler.last_zxid, handler.need_snap = message.last_zxid, message.need_snap
+        handler.stage = Bootstrap.EPOCH_ACKED
+        counts = handler.may_vote and message.last_zxid >= 0 and message.current_epoch != -1  # Z-12
+        if self.phase is Phase.DISCOVERY:
+            if counts and handler.peer not in self._epoch_acked:
+                self._epoch_acked.add(handler.peer)
+                self._note_progress(Phase.DISCOVERY)
+            return self._try_synchronize()
+        return self._synchronize(handler)
+
+    # -- synchronization ---------------------------------------------------------------------------
+
+    def _try_synchronize(self) -> list[PeerEffect]:
+        if self.phase is not Phase.DISCOVERY or not is_quorum(self._epoch_acked, self.state.config.voters):
+            return []
+        self.phase = Phase.SYNCHRONIZATION
+        self._progress_tick = self._tick
+        effects = self.state.save_current_epoch(self.epoch)
+        effects.append(Entered(self.server_state, self.phase, self.epoch, self.state.me))
+        for handler in self._sorted_handlers():
+            if handler.stage is Bootstrap.EPOCH_ACKED:
+                effects += self._synchronize(handler)
+        self._new_leader_acked.add(self.state.me)  # its own history is durable since the Barrier
+        return [*effects, *self._try_establish()]
+
+    def _synchronize(self, handler: Handler) -> list[PeerEffect]:
+        plan = plan_sync(handler.last_zxid, handler.need_snap, self.state.applied)
+        if plan.first is None:
+            return [ReadLog(handler.peer, handler.session, handler.last_zxid, self.state.applied.base)]
+        return self._bring_level(handler, plan)
+
+    def _bring_level(self, handler: Handler, plan: SyncPlan) -> list[PeerEffect]:
+        """Send the history, join live traffic in the same step, NEWLEADER last (start_forwarding; ZOOKEEPER-3104)."""
+        assert plan.first is not None
+        to, effects = (handler.to,), list[PeerEffect]()
+        effects.append(Send(to, plan.first))
+        if isinstance(plan.first, Snap):
+            effects.append(StreamSnapshot(handler.to))
+        effects += [Send(to, Proposal(batch)) for batch in plan.batches]
+        if plan.batches:
+            effects.append(Send(to, Commit(plan.next_after)))
+        if handler.is_voter:
+            effects += [Send(to, Proposal(batch)) for batch in self.broadcast.outstanding]
+        handler.stage = Bootstrap.SYNCING
+        return [*effects, Send(to, NewLeader(self.epoch))]
+
+    def _try_establish(self) -> list[PeerEffect]:
+        if self.phase is not Phase.SYNCHRONIZATION or not is_quorum(self._new_leader_acked, self.state.config.voters):
+            return []
+        self.phase = Phase.BROADCAST
+        synced = [handler for handler in self._sorted_handlers() if handler.stage is Bootstrap.SYNCED]
+        effects: list[PeerEffect] = [Entered(self.server_state, self.phase, self.epoch, self.state.me)]
+        for handler in synced:
+            handler.stage = Bootstrap.ACTIVE
+            effects.append(Send((handler.to,), UpToDate()))
+        return [*effects, *self._on_established(self.epoch), Serve(leading=True)]
+
+    # -- broadcast ---------------------------------------------------------------------------------
+
+    def _on_ack(self, handler: Handler, zxid: int) -> list[PeerEffect]:
+        if handler.stage is Bootstrap.SYNCING:
+            if zxid != make_zxid(self.epoch, 0):
+                raise ProtocolError(handler.peer, f"Ack({show(zxid)}) before NEWLEADER of epoch {self.epoch} was acked")
+            return self._on_new_leader_ack(handler)
+        if counter_of(zxid) == 0 and epoch_of(zxid) == self.epoch:
+            return []  # of UPTODATE
+        if epoch_of(zxid) != self.epoch or zxid > self.broadcast.last_proposed:
+            raise ProtocolError(handler.peer, f"Ack({show(zxid)}), last proposed {show(self.broadcast.last_proposed)}")
+        return self._on_durable(handler.peer, zxid) if handler.is_voter else []
+
+    def _on_new_leader_ack(self, handler: Handler) -> list[PeerEffect]:
+        if handler.is_voter:
+            self._new_leader_acked.add(handler.peer)
+            self._note_progress(Phase.SYNCHRONIZATION)
+        if self.phase is Phase.BROADCAST:
+            handler.stage = Bootstrap.ACTIVE
+            return [Send((handler.to,), UpToDate())]
+        handler.stage = Bootstrap.SYNCED
+        return self._try_establish()
+
+    def _on_durable(self, voter: PeerId, zxid: int) -> list[PeerEffect]:
+        committed = self.broadcast.on_ack(voter, zxid)
+        if not committed:
+            return []
+        effects: list[PeerEffect] = []
+        if to := self._forwarding(voters=True):
+            effects.append(Send(to, Commit(committed[-1].last)))
+        if to := self._forwarding(voters=False):
+            effects += [Send(to, Inform(batch)) for batch in committed]
+        if counter_of(committed[0].first) == 1:
+            effects.append(FirstCommit(self.epoch, committed[0].last))
+        effects += [self.state.deliver(batch) for batch in committed]
+        return [*effects, *self.broadcast.due_syncs()]
+
+    def _forwarding(self, *, voters: bool) -> tuple[tuple[PeerId, Session], ...]:
+        """Sessions that get live traffic: from the step on in which NEWLEADER was sent to them (X-44)."""
+        return tuple(h.to for h in self._sorted_handlers() if h.is_voter is voters and h.stage >= Bootstrap.SYNCING)
+
+    def _sorted_handlers(self) -> list[Handler]:
+        return [self.handlers[peer] for peer in sorted(self.handlers)]
