@@ -9,9 +9,26 @@ import msgspec
 from lab.node.config import NodeConfig
 from lab.zab.messages import Phase, ServerState
 
-__all__ = ["CONTROL_BYTES_MAX", "Answer", "Attach", "Command", "Configure", "Detach", "GetStatus", "Inspect", "Inspected"]
-__all__ += ["Phase", "ServerState", "Status", "Transition", "Welcome"]
-__all__ += ["decode_answer", "decode_command", "decode_welcome", "encode_control"]
+__all__ = [
+    "CONTROL_BYTES_MAX",
+    "Answer",
+    "Attach",
+    "Command",
+    "Configure",
+    "Detach",
+    "GetStatus",
+    "Inspect",
+    "Inspected",
+    "Phase",
+    "ServerState",
+    "Status",
+    "Transition",
+    "Welcome",
+    "decode_answer",
+    "decode_command",
+    "decode_welcome",
+    "encode_control",
+]
 
 CONTROL_BYTES_MAX = 1 << 16
 
