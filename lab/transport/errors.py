@@ -1,0 +1,5 @@
+"""What goes wrong on a link."""
+
+
+class CorruptFrameError(Exception):
+    """Shared memory holds what no correct process writes there: this link must not be used any more."""
