@@ -5,7 +5,7 @@ then moves `tail`.  Both count bytes since the beginning and never wrap (64 bits
 whole frames, so a reader never sees part of one, at whatever instruction the writer was killed.  x86-64 makes stores
 visible in the order in which they were issued; for other CPUs every frame carries a CRC-32 (`checked_ring`).
 
-    ring      head | tail | wants_room, 128 bytes apart (cache lines are fetched in pairs) | capacity bytes
+    ring      head, closed | tail | wants_room, 128 bytes apart (cache lines are fetched in pairs) | capacity bytes
     frame     length word u32, sequence u32 [, CRC-32 of both and the payload] | payload
     length    FRAGMENT says that the frame is a piece of a larger one, LAST that it is its last piece
 
@@ -26,7 +26,7 @@ FRAME_BYTES_MAX = 32 << 20  # of one frame, whatever the size of the ring
 CAPACITY_MIN = 256
 CONTROL_BYTES = 512
 
-_HEAD, _TAIL, _WANTS_ROOM = 0, 16, 32  # 64-bit words of the control block
+_HEAD, _CLOSED, _TAIL, _WANTS_ROOM = 0, 1, 16, 32  # 64-bit words of the control block
 FRAGMENT, LAST, LENGTH = 1 << 31, 1 << 30, (1 << 30) - 1
 SEQUENCE = (1 << 32) - 1
 HEADER = Struct("<II")
@@ -198,6 +198,11 @@ class RingWriter:
             room -= size
         return b"".join(taken)
 
+    def end(self) -> None:
+        """Tell the reader that nothing more will come; what is published can still be read."""
+        self._control[_CLOSED] = 1
+        self._bell.ring_if_sleeping()
+
     def release(self) -> None:
         self._control.release()
 
@@ -218,6 +223,10 @@ class RingReader:
 
     def has_input(self) -> bool:
         return bool(self._control[_HEAD] != self._tail)
+
+    def has_ended(self) -> bool:
+        """Whether the writer has ended the ring and everything was received."""
+        return bool(self._control[_CLOSED]) and not self.has_input()
 
     def receive(self) -> list[bytes]:
         """Every frame that has arrived, oldest first; each is a copy.

@@ -84,7 +84,8 @@ class ShmLink:
         `side` (0 or 1) says which half is written here.  `queue_bytes_max` holds for each channel.
         """
         self._shared: mmap.mmap = map_memory(memory_fd, link_bytes(channels))
-        self._rings: list[RingWriter | RingReader] = []
+        self._writers: list[RingWriter] = []
+        self._readers: list[RingReader] = []
         self.channels: list[Channel] = []
         start = 0
         for capacity in channels:
@@ -93,12 +94,26 @@ class ShmLink:
             writer = (CheckedRingWriter if checksums else RingWriter)(*place, queue_bytes_max)
             place = (self._shared, starts[1 - side], capacity, other)
             reader = (CheckedRingReader if checksums else RingReader)(*place)
-            self._rings += (writer, reader)
+            self._writers.append(writer)
+            self._readers.append(reader)
             self.channels.append(Channel(writer, reader))
             start += 2 * (CONTROL_BYTES + capacity)
 
+    def has_ended(self) -> bool:
+        """Whether the other end was closed and everything it had published was received.
+
+        A process that was killed closes nothing: its pidfd tells.
+        """
+        return all(reader.has_ended() for reader in self._readers)
+
     def close(self) -> None:
-        """Unmap; the channels must not be used any more."""
-        for ring in self._rings:
-            ring.release()
+        """End the link and unmap it; the channels must not be used any more.
+
+        The other end learns it from `has_ended`.  Frames that were sent and not flushed are lost.
+        """
+        for writer in self._writers:
+            writer.end()
+            writer.release()
+        for reader in self._readers:
+            reader.release()
         self._shared.close()

@@ -29,14 +29,16 @@ class Waiter:
         """Sleep until rung, until an extra descriptor is ready, or for `timeout_ms`; returns the ready extra ones.
 
         Does not sleep if `has_input` holds once everybody can see that this process is about to; so a frame published
-        before is found here, and one published later rings.  A descriptor that hung up counts as ready.
+        before is found here, and one published later rings.  A descriptor that hung up counts as ready.  With a timeout
+        of 0 this is only a look at the descriptors.
         """
         bell = self._bell
-        bell.set_sleeping(True)
-        try:
-            timeout_s = 0.0 if has_input() else max(0.0, min(timeout_ms, SLEEP_MS_MAX)) / 1e3
+        if timeout_ms <= 0:
+            ready = [fd for fd, _ in self._poll.poll(0)]
+        else:
+            bell.set_sleeping(True)
+            timeout_s = 0.0 if has_input() else min(timeout_ms, SLEEP_MS_MAX) / 1e3
             ready = [fd for fd, _ in self._poll.poll(timeout_s)]
-        finally:
             bell.set_sleeping(False)
         if self._bell_fd in ready:
             bell.drain()
