@@ -4,17 +4,66 @@ A node process and the simulator both run it, so that the place where an acknowl
 simulated, too.  What it needs of the world are the three protocols below.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
+from lab.service.events import (
+    ClientDown,
+    ClientId,
+    ClientRequests,
+    DropClient,
+    ReplyTo,
+    ServerEffect,
+    ServerEvent,
+    TurnEnd,
+)
+from lab.service.requests import decode_requests, encode_frame
+from lab.service.server import Server
 from lab.zab.config import PeerId
-from lab.zab.events import Flushed, Generation, LogRead, PeerDown, PeerUp, Session, SessionClosed, Truncated
-from lab.zab.messages import TxnBatch
+from lab.zab.effects import (
+    Append,
+    Barrier,
+    CancelTimer,
+    CloseSession,
+    Entered,
+    FirstCommit,
+    Install,
+    Notify,
+    Observed,
+    ReadLog,
+    SaveAcceptedEpoch,
+    SaveCurrentEpoch,
+    Send,
+    SetTimer,
+    Truncate,
+)
+from lab.zab.events import (
+    Flushed,
+    Generation,
+    LogRead,
+    Notified,
+    PeerDown,
+    PeerUp,
+    Received,
+    Session,
+    SessionClosed,
+    Start,
+    Tick,
+    Timeout,
+    Truncated,
+)
+from lab.zab.messages import (
+    MalformedError,
+    TxnBatch,
+    decode_learner_message,
+    decode_notification,
+    encode_message,
+)
 from lab.zab.zxid import Epoch, Zxid
 
-ClientId = int  # names one client link of this process; never used twice
+CLIENT_FRAME_BYTES_MAX = 16 << 20
 
 
 class ElectionFrame(msgspec.Struct, frozen=True, gc=False):
@@ -40,12 +89,6 @@ class ClientFrame(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClientUp(msgspec.Struct, frozen=True, gc=False):
-    client: ClientId
-
-
-class ClientDown(msgspec.Struct, frozen=True, gc=False):
-    """The client's link ended; nothing more can be sent to it."""
-
     client: ClientId
 
 
@@ -108,3 +151,154 @@ class Store(Protocol):
 class Clock(Protocol):
     def now_ms(self) -> float:
         """Monotonic milliseconds since some point."""
+
+
+class Host:
+    """Runs one Server against its store, links and clock.
+
+    One `turn`: deliver what arrived, let the leader propose it as one batch, publish what is to be sent, flush the log
+    (others' disks work at the same time), deliver Flushed, publish the acknowledgements.  Nothing in a turn waits but
+    the store.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        store: Store,
+        links: Links,
+        clock: Clock,
+        *,
+        tick_ms: float,
+        observe: Callable[[Observed], None],
+    ) -> None:
+        self.server = server
+        self._store = store
+        self._links = links
+        self._clock = clock
+        self._tick_ms = tick_ms
+        self._observe = observe
+        self._next_tick_ms = clock.now_ms() + tick_ms
+        self._timers: dict[str, float] = {}  # name -> when it runs out
+
+    def start(self) -> None:
+        """Deliver Start: the server looks for a leader."""
+        self._deliver(Start())
+        self._links.flush()
+
+    def deadline_ms(self) -> float:
+        """When `turn` has to be called even if nothing arrives."""
+        return min(self._next_tick_ms, *self._timers.values()) if self._timers else self._next_tick_ms
+
+    def turn(self) -> bool:
+        """One turn; whether there was anything to do (then another turn may find more)."""
+        inbound = self._links.receive()
+        for item in inbound:
+            self._receive(item)
+        timed = self._run_timers()
+        self._deliver(TurnEnd())
+        self._links.flush()
+        flushed = self._store.flush()
+        if flushed is not None:
+            self._deliver(flushed)
+            self._links.flush()
+        return bool(inbound) or timed or flushed is not None or self.server.has_work
+
+    def _receive(self, item: Inbound) -> None:
+        match item:
+            case LearnerFrame(peer, session, data):
+                try:
+                    message = decode_learner_message(data)
+                except MalformedError as error:
+                    self._break_session(peer, session, error)
+                else:
+                    self._deliver(Received(peer, session, message))
+            case ClientFrame(client, data):
+                self._receive_requests(client, data)
+            case ElectionFrame(peer, data):
+                try:
+                    notification = decode_notification(data)
+                except MalformedError:  # costs its sender this one message, which will be repeated (ZOOKEEPER-3769)
+                    self.server.peer.last_problem = f"server {peer}: malformed notification"
+                else:
+                    self._deliver(Notified(peer, notification))
+            case ClientUp():
+                pass
+            case _:
+                self._deliver(item)
+
+    def _receive_requests(self, client: ClientId, data: bytes) -> None:
+        if len(data) <= CLIENT_FRAME_BYTES_MAX:
+            try:
+                requests = decode_requests(data)
+            except MalformedError:
+                pass
+            else:
+                self._deliver(ClientRequests(client, requests, len(data)))
+                return
+        self._deliver(ClientDown(client))
+        self._links.close_client(client)
+
+    def _break_session(self, peer: PeerId, session: Session, error: Exception) -> None:
+        self.server.peer.last_problem = f"server {peer}: malformed frame: {error}"
+        self._links.close_session(peer, session)
+        self._deliver(SessionClosed(peer, session))
+
+    def _run_timers(self) -> bool:
+        now, ran = self._clock.now_ms(), False
+        if now >= self._next_tick_ms:
+            self._next_tick_ms = now + self._tick_ms  # after a stall one tick, not all that were missed
+            self._deliver(Tick())
+            ran = True
+        for name in [name for name, due in self._timers.items() if now >= due]:
+            if self._timers.get(name, now + 1) <= now:  # an earlier one may have set or cancelled it
+                del self._timers[name]
+                self._deliver(Timeout(name))
+                ran = True
+        return ran
+
+    def _deliver(self, event: ServerEvent) -> None:
+        """Step the server and carry out what it wants, in order (lab.zab.effects)."""
+        outcomes = [self._carry_out(effect) for effect in self.server.step(event)]
+        for outcome in outcomes:
+            if outcome is not None:
+                self._deliver(outcome)
+
+    def _carry_out(self, effect: ServerEffect) -> Truncated | LogRead | None:
+        match effect:
+            case Send(to, message):
+                frame = encode_message(message)
+                for peer, session in to:
+                    self._links.send(peer, session, frame)
+            case ReplyTo(client, replies):
+                self._links.reply(client, encode_frame(replies))
+            case Append(gen, batch):
+                self._store.append(gen, batch)
+            case Notify(to, notification):
+                frame = encode_message(notification)
+                for peer in to:
+                    self._links.notify(peer, frame)
+            case Entered() | FirstCommit():
+                self._observe(effect)
+            case SetTimer(timer, delay_ms):
+                self._timers[timer] = self._clock.now_ms() + delay_ms
+            case CancelTimer(timer):
+                self._timers.pop(timer, None)
+            case CloseSession(peer, session):
+                self._links.close_session(peer, session)
+            case DropClient(client):
+                self._links.close_client(client)
+            case SaveAcceptedEpoch(epoch):
+                self._store.save_accepted_epoch(epoch)
+            case SaveCurrentEpoch(epoch):
+                self._store.save_current_epoch(epoch)
+            case Barrier():
+                self._store.barrier()
+            case Install(gen, zxid, data, first, last):
+                self._store.install(gen, zxid, data, first=first, last=last)
+            case Truncate(gen, zxid):
+                return self._store.truncate(gen, zxid)
+            case ReadLog(learner, session, after, until):
+                return self._store.read_log(learner, session, after, until)
+            case _:
+                raise AssertionError(f"no host effect: {effect}")
+        return None

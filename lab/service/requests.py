@@ -22,6 +22,7 @@ SessionId = int  # chosen by the client: random, positive, 63 bits
 
 _Zxid = Annotated[int, msgspec.Meta(ge=0, le=ZXID_MAX)]
 _Natural = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+_Cxid = Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]  # 0 stands for the Connect
 _Path = Annotated[str, msgspec.Meta(min_length=1, max_length=PATH_CHARS_MAX)]
 _Data = Annotated[bytes, msgspec.Meta(max_length=DATA_BYTES_MAX)]
 _Version = Annotated[int, msgspec.Meta(ge=-1, lt=1 << 31)]
@@ -56,7 +57,7 @@ class Connect(Record, tag=100, frozen=True):
 class Create(Record, tag=1, frozen=True):
     """`flags` is 0: persistent; ephemeral and sequential nodes come later (zab.md 8.2)."""
 
-    cxid: _Natural
+    cxid: _Cxid
     path: _Path
     data: _Data
     flags: Annotated[int, msgspec.Meta(ge=0, le=6)] = 0
@@ -65,7 +66,7 @@ class Create(Record, tag=1, frozen=True):
 class Delete(Record, tag=2, frozen=True):
     """`version` -1 matches any."""
 
-    cxid: _Natural
+    cxid: _Cxid
     path: _Path
     version: _Version = -1
 
@@ -73,31 +74,31 @@ class Delete(Record, tag=2, frozen=True):
 class SetData(Record, tag=5, frozen=True):
     """`version` -1 matches any."""
 
-    cxid: _Natural
+    cxid: _Cxid
     path: _Path
     data: _Data
     version: _Version = -1
 
 
 class Exists(Record, tag=3, frozen=True):
-    cxid: _Natural
+    cxid: _Cxid
     path: _Path
 
 
 class GetData(Record, tag=4, frozen=True):
-    cxid: _Natural
+    cxid: _Cxid
     path: _Path
 
 
 class GetChildren(Record, tag=8, frozen=True):
-    cxid: _Natural
+    cxid: _Cxid
     path: _Path
 
 
 class Sync(Record, tag=9, frozen=True):
     """Answered once this server has applied everything that was committed when the leader got it (zab.md 5.8)."""
 
-    cxid: _Natural
+    cxid: _Cxid
 
 
 Write = Create | Delete | SetData

@@ -1,0 +1,45 @@
+"""Inputs and outputs that the service adds to those of Zab."""
+
+from collections.abc import Sequence
+
+from lab.service.requests import Reply, Request
+from lab.zab.effects import Effect, HostEffect
+from lab.zab.events import Event, PeerEvent
+
+ClientId = int  # names one client link of this process; never used twice
+
+
+class ClientRequests(Event, frozen=True):
+    """One frame of requests from a client; `size` is the frame's length in bytes."""
+
+    client: ClientId
+    requests: list[Request]
+    size: int
+
+
+class ClientDown(Event, frozen=True):
+    """The client's link ended; nothing more can be sent to it."""
+
+    client: ClientId
+
+
+class TurnEnd(Event, frozen=True):
+    """All inputs of this turn of the host's loop were delivered: propose what they brought, as batches (DESIGN 2)."""
+
+
+class ReplyTo(Effect, frozen=True):
+    """Send these replies as one frame.  Closed always stands alone in its frame."""
+
+    client: ClientId
+    replies: Sequence[Reply]
+
+
+class DropClient(Effect, frozen=True):
+    """The client broke the rules: end its link."""
+
+    client: ClientId
+    reason: str
+
+
+ServerEvent = PeerEvent | ClientRequests | ClientDown | TurnEnd
+ServerEffect = HostEffect | ReplyTo | DropClient

@@ -1,0 +1,433 @@
+"""A whole server, sans-IO: Zab's peer, the tree, the clients attached here (ZooKeeper: QuorumZooKeeperServer).
+
+`step` takes one event and returns what the host has to do.  The peer's upcalls are carried out here, in their place
+among its other effects, so that a snapshot stream or a reply stands exactly where the protocol put it.
+"""
+
+import random
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from lab.service.events import ClientDown, ClientRequests, DropClient, ReplyTo, ServerEffect, ServerEvent, TurnEnd
+from lab.service.prepare import Prepared, Preparer
+from lab.service.reading import answer_reads
+from lab.service.requests import (
+    Closed,
+    Connect,
+    Connected,
+    Create,
+    Delete,
+    Done,
+    Exists,
+    Failed,
+    GetChildren,
+    GetData,
+    Read,
+    Reply,
+    Request,
+    SetData,
+    Sync,
+)
+from lab.service.sessions import OPENING, LocalSession, PendingSync, WaitingClient
+from lab.service.transactions import (
+    CreateTxn,
+    DeleteTxn,
+    ErrorTxn,
+    OpenSessionTxn,
+    SetDataTxn,
+    Txn,
+    decode_txns,
+    encode_txns,
+)
+from lab.service.tree import Tree
+from lab.zab.config import PeerId, ZabConfig
+from lab.zab.effects import (
+    Deliver,
+    LoadSnapshot,
+    PeerEffect,
+    Replay,
+    Requested,
+    Restore,
+    Send,
+    Serve,
+    StopServing,
+    StreamSnapshot,
+    Synced,
+)
+from lab.zab.events import Forward, PeerEvent, Recovered, Submit, SyncAsked
+from lab.zab.messages import Record, ServerState, SnapChunk, TxnBatch
+from lab.zab.peer import Peer
+
+WAITING_BYTES_MAX = 1 << 20  # of requests that one client may send ahead to a server that does not serve yet
+BATCH_BYTES_MAX = 1 << 20  # a batch takes no further frame of requests beyond this
+
+_READS = frozenset((GetData, Exists, GetChildren))
+_WRITES = frozenset((SetData, Create, Delete))
+
+
+class _Forwarded(Record, frozen=True):
+    """Writes of one session on their way from the server it is attached to, to the leader."""
+
+    session: int
+    attachment: int
+    requests: list[Prepared]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_forwarded = msgspec.msgpack.Decoder(_Forwarded).decode
+
+
+class Server:
+    """One server of the ensemble; `peer` decides what is committed, this what that means."""
+
+    def __init__(self, me: PeerId, config: ZabConfig, recovered: Recovered, rng: random.Random) -> None:
+        self.peer = Peer(me, config, recovered, rng)
+        self.tree = Tree()
+        self.applied_zxid = 0  # last real transaction in the tree
+        self.txns_committed = 0
+        self._config = config
+        self._serving = False
+        self._sessions: dict[int, LocalSession] = {}  # by session id
+        self._by_client: dict[int, LocalSession] = {}
+        self._waiting: dict[int, WaitingClient] = {}
+        self._answered: list[LocalSession] = []  # sessions with answers of the step in hand
+        self._syncs: dict[int, tuple[LocalSession, PendingSync]] = {}
+        self._nonce = 0
+        self._preparer: Preparer | None = None  # while this server leads
+        self._queue: deque[tuple[int, int, list[Prepared], int]] = deque()  # session, attachment, writes, bytes
+        self._in_flight: deque[list[Txn]] = deque()  # the leader's own batches, so that it need not decode them
+        self._snapshot: list[bytes] = []  # chunks received so far
+
+    def step(self, event: ServerEvent) -> list[ServerEffect]:
+        """Take one event; the effects are to be carried out in order before the next event (lab.zab.effects)."""
+        effects: list[ServerEffect] = []
+        if isinstance(event, ClientRequests):
+            self._on_requests(event.client, event.requests, event.size, effects)
+        elif isinstance(event, TurnEnd):
+            if self._queue:
+                self._propose(effects)
+        elif isinstance(event, ClientDown):
+            self._on_client_down(event.client)
+        else:
+            self._step_peer(event, effects)
+        if self._answered:
+            self._reply(effects)
+        return effects
+
+    # -- the peer's effects ----------------------------------------------------------------------
+
+    def _step_peer(self, event: PeerEvent, effects: list[ServerEffect]) -> None:
+        for effect in self.peer.step(event):
+            self._carry_out(effect, effects)
+
+    def _carry_out(self, effect: PeerEffect, effects: list[ServerEffect]) -> None:
+        match effect:
+            case Deliver(batch):
+                self._deliver(batch, effects)
+            case Requested(learner, body):
+                self._on_forwarded(learner, body)
+            case Replay(batch):
+                self._apply(batch.first, decode_txns(batch.body))
+            case Synced(nonce):
+                self._on_synced(nonce)
+            case Serve(leading):
+                self._serve(leading, effects)
+            case StopServing():
+                self._stop_serving(effects)
+            case Restore(history):
+                self.tree = Tree.load(history.chunks)
+                self.applied_zxid = max(history.base, 0)
+            case LoadSnapshot(data, first, last):
+                self._load_snapshot(data, first, last)
+            case StreamSnapshot(to):
+                effects += self._stream_snapshot(to)
+            case _:
+                effects.append(effect)
+
+    def _load_snapshot(self, data: bytes, first: bool, last: bool) -> None:
+        if first:
+            self._snapshot = []
+        self._snapshot.append(data)
+        if last:
+            self.tree, self._snapshot = Tree.load(self._snapshot), []
+            self.applied_zxid = max(self.peer.last_zxid, 0)
+
+    def _stream_snapshot(self, to: tuple[PeerId, int]) -> list[ServerEffect]:
+        chunks = list(self.tree.chunks())
+        return [Send((to,), SnapChunk(chunk, last=i == len(chunks) - 1)) for i, chunk in enumerate(chunks)]
+
+    # -- applying --------------------------------------------------------------------------------
+
+    def _deliver(self, batch: TxnBatch, effects: list[ServerEffect]) -> None:
+        txns = self._in_flight.popleft() if self._in_flight else decode_txns(batch.body)
+        assert len(txns) == batch.count, f"batch {batch.first:#x} holds {len(txns)} transactions, says {batch.count}"
+        if self._sessions:
+            self._apply_and_answer(batch.first, txns, effects)
+        else:
+            self._apply(batch.first, txns)
+        self.txns_committed += batch.count
+        if self._preparer is not None and not self._in_flight:
+            self._preparer.forget()
+
+    def _apply(self, zxid: int, txns: Sequence[Txn]) -> None:
+        set_data = self.tree.set_data
+        for txn in txns:
+            if type(txn) is SetDataTxn:
+                set_data(txn.path, txn.data, txn.version, zxid)
+            else:
+                self._apply_one(txn, zxid)
+            zxid += 1
+        self.applied_zxid = zxid - 1
+
+    def _apply_one(self, txn: Txn, zxid: int) -> None:
+        match txn:
+            case CreateTxn(path=path, data=data):
+                self.tree.create(path, data, zxid)
+            case DeleteTxn(path=path):
+                self.tree.delete(path, zxid)
+            case OpenSessionTxn(session=session, attachment=attachment):
+                self.tree.open_session(session, attachment)
+            case SetDataTxn(path=path, data=data, version=version):
+                self.tree.set_data(path, data, version, zxid)
+
+    def _apply_and_answer(self, zxid: int, txns: Sequence[Txn], effects: list[ServerEffect]) -> None:
+        """Apply, and answer the sessions attached here; a read behind a write sees the tree right after that write."""
+        sessions, set_data = self._sessions, self.tree.set_data
+        for txn in txns:
+            if type(txn) is SetDataTxn:
+                set_data(txn.path, txn.data, txn.version, zxid)
+            else:
+                self._apply_one(txn, zxid)
+            session = sessions.get(txn.session)
+            if session is not None:
+                pending = session.pending
+                if type(txn) is OpenSessionTxn or (pending and pending[0] == OPENING):
+                    self.applied_zxid = zxid
+                    self._on_session_txn(session, txn, zxid, effects)
+                elif pending and pending[0] == txn.cxid:
+                    pending.popleft()
+                    if not session.out:
+                        self._answered.append(session)
+                    if type(txn) is SetDataTxn:
+                        session.out.append(Done(txn.cxid, zxid, txn.version))
+                    elif type(txn) is ErrorTxn:
+                        session.out.append(Failed(txn.cxid, zxid, txn.error))
+                    else:
+                        session.out.append(Done(txn.cxid, zxid, 0))
+                    if pending and type(pending[0]) is not int:
+                        self.applied_zxid = zxid
+                        self._drain(session)
+            zxid += 1
+        self.applied_zxid = zxid - 1
+
+    def _on_session_txn(self, session: LocalSession, txn: Txn, zxid: int, effects: list[ServerEffect]) -> None:
+        """The session's Connect took effect or failed, or the session has attached itself elsewhere since."""
+        if isinstance(txn, OpenSessionTxn):
+            if txn.attachment == session.attachment:
+                session.pending.popleft()
+                effects.append(ReplyTo(session.client, [Connected(session.id, zxid, session.attachment)]))
+                self._drain(session)
+            elif txn.attachment > session.attachment:
+                self._close(session, "the session moved to another server", effects)
+        elif isinstance(txn, ErrorTxn) and txn.cxid == OPENING:
+            self._close(session, "a newer attachment of the session exists", effects)
+
+    def _drain(self, session: LocalSession) -> None:
+        """Answer what stands at the head and need not wait any longer."""
+        pending = session.pending
+        while pending and type(pending[0]) is not int:
+            head = pending[0]
+            if isinstance(head, PendingSync):
+                if not head.done:
+                    return
+                self._answer(session, [Done(head.cxid, self.applied_zxid, 0)])
+            else:
+                self._answer(session, answer_reads(self.tree, (head,), self.applied_zxid))  # type: ignore[arg-type]
+            pending.popleft()
+
+    def _answer(self, session: LocalSession, replies: list[Reply]) -> None:
+        if not session.out:
+            self._answered.append(session)
+        session.out += replies
+
+    def _reply(self, effects: list[ServerEffect]) -> None:
+        for session in self._answered:
+            if session.out:
+                effects.append(ReplyTo(session.client, session.out))
+                session.out = []
+        self._answered.clear()
+
+    # -- clients ---------------------------------------------------------------------------------
+
+    def _on_requests(self, client: int, requests: list[Request], size: int, effects: list[ServerEffect]) -> None:
+        if requests and isinstance(requests[0], Connect):
+            if not self._serving:
+                self._wait(client, requests, size, effects)
+                return
+            self._connect(client, requests[0], effects)
+            requests = requests[1:]
+        elif client in self._waiting:
+            self._wait(client, requests, size, effects)
+            return
+        session = self._by_client.get(client)
+        if session is not None and requests:
+            self._admit(session, requests, size, effects)
+        # Without a session the client has been told so by Closed and these came too late to matter.
+
+    def _wait(self, client: int, requests: list[Request], size: int, effects: list[ServerEffect]) -> None:
+        """Hold a client that came before this server serves; a newer Connect replaces what it sent before."""
+        if isinstance(requests[0], Connect):
+            self._waiting[client] = WaitingClient()
+        waiting = self._waiting[client]
+        waiting.requests += requests
+        waiting.size += size
+        if waiting.size > WAITING_BYTES_MAX:
+            first = waiting.requests[0]
+            assert isinstance(first, Connect)
+            del self._waiting[client]
+            effects.append(ReplyTo(client, [Closed(first.session, "this server does not serve", first.attachment)]))
+
+    def _connect(self, client: int, request: Connect, effects: list[ServerEffect]) -> None:
+        old = self._by_client.get(client)
+        if old is not None:
+            self._forget(old)
+        if request.last_zxid > self.applied_zxid:
+            reason = "this server has applied less than the session has seen"  # zab.md 5.7
+            effects.append(ReplyTo(client, [Closed(request.session, reason, request.attachment)]))
+            return
+        elsewhere = self._sessions.get(request.session)
+        if elsewhere is not None:
+            self._close(elsewhere, "the session attached itself anew", effects)
+        session = LocalSession(client, request.session, request.attachment)
+        self._sessions[session.id] = self._by_client[client] = session
+        self._hand_on(session, [request], 0, effects)
+
+    def _admit(self, session: LocalSession, requests: list[Request], size: int, effects: list[ServerEffect]) -> None:
+        """Requests in their order: writes go to the leader, reads are answered here unless they have to wait."""
+        kinds, pending = set(map(type, requests)), session.pending
+        if kinds <= _WRITES:
+            pending.extend([request.cxid for request in requests])  # type: ignore[union-attr]
+            self._hand_on(session, requests, size, effects)  # type: ignore[arg-type]
+        elif kinds <= _READS and not pending:
+            self._answer(session, answer_reads(self.tree, requests, self.applied_zxid))  # type: ignore[arg-type]
+        elif Connect in kinds:
+            effects.append(DropClient(session.client, "Connect must be the first request of its frame"))
+            self._forget(session)
+        else:
+            self._admit_mixed(session, requests, size, effects)
+
+    def _admit_mixed(
+        self, session: LocalSession, requests: list[Request], size: int, effects: list[ServerEffect]
+    ) -> None:
+        pending, writes, reads = session.pending, list[Prepared](), list[Read]()
+        for request in requests:
+            if isinstance(request, GetData | Exists | GetChildren):
+                if pending:
+                    pending.append(request)
+                else:
+                    reads.append(request)
+            elif isinstance(request, Sync):
+                if writes:
+                    self._hand_on(session, writes, size, effects)
+                    writes = []
+                sync = PendingSync(request.cxid)
+                pending.append(sync)
+                self._nonce += 1
+                self._syncs[self._nonce] = (session, sync)
+                if reads:
+                    self._answer(session, answer_reads(self.tree, reads, self.applied_zxid))
+                    reads = []
+                self._step_peer(SyncAsked(self._nonce), effects)
+            else:
+                assert not isinstance(request, Connect)
+                pending.append(request.cxid)
+                writes.append(request)
+        if reads:
+            self._answer(session, answer_reads(self.tree, reads, self.applied_zxid))
+        if writes:
+            self._hand_on(session, writes, size, effects)
+
+    def _hand_on(self, session: LocalSession, writes: list[Prepared], size: int, effects: list[ServerEffect]) -> None:
+        if self._preparer is not None:
+            self._queue.append((session.id, session.attachment, writes, size))
+        else:
+            self._step_peer(Forward(_encode(_Forwarded(session.id, session.attachment, writes))), effects)
+
+    def _on_synced(self, nonce: int) -> None:
+        session, sync = self._syncs.pop(nonce, (None, None))
+        if session is not None and sync is not None:
+            sync.done = True
+            self._drain(session)
+
+    def _on_client_down(self, client: int) -> None:
+        self._waiting.pop(client, None)
+        session = self._by_client.get(client)
+        if session is not None:
+            self._forget(session)
+
+    def _close(self, session: LocalSession, reason: str, effects: list[ServerEffect]) -> None:
+        """End an attachment: what was answered goes out, the rest is unknown to the client."""
+        if session.out:
+            effects.append(ReplyTo(session.client, session.out))
+            session.out = []
+        self._forget(session)
+        effects.append(ReplyTo(session.client, [Closed(session.id, reason, session.attachment)]))
+
+    def _forget(self, session: LocalSession) -> None:
+        session.pending.clear()
+        session.out = []
+        if self._by_client.get(session.client) is session:
+            del self._by_client[session.client]
+        if self._sessions.get(session.id) is session:
+            del self._sessions[session.id]
+        for nonce in [nonce for nonce, (owner, _) in self._syncs.items() if owner is session]:
+            del self._syncs[nonce]
+
+    # -- serving ---------------------------------------------------------------------------------
+
+    def _serve(self, leading: bool, effects: list[ServerEffect]) -> None:
+        self._serving = True
+        self._preparer = Preparer(self.tree) if leading else None
+        waiting, self._waiting = self._waiting, {}
+        for client in sorted(waiting):
+            self._on_requests(client, waiting[client].requests, waiting[client].size, effects)
+
+    def _stop_serving(self, effects: list[ServerEffect]) -> None:
+        self._serving, self._preparer = False, None
+        self._queue.clear()
+        self._in_flight.clear()
+        for session in list(self._sessions.values()):
+            self._close(session, "this server has stopped serving", effects)
+        self._syncs.clear()
+
+    def _on_forwarded(self, learner: PeerId, body: bytes) -> None:
+        assert self._preparer is not None, "a learner's request reached a server that does not lead"
+        try:
+            forwarded = _decode_forwarded(body)
+        except msgspec.MsgspecError as error:
+            # The body crossed a checked link from a server of ours: this is a bug there, and no reason to stop here.
+            self.peer.last_problem = f"server {learner}: malformed request: {error}"
+            return
+        self._queue.append((forwarded.session, forwarded.attachment, forwarded.requests, len(body)))
+
+    def _propose(self, effects: list[ServerEffect]) -> None:
+        """Turn what is queued into batches, as many as `max_outstanding` leaves room for."""
+        while self._queue and self._preparer is not None and self.peer.room > 0:
+            txns, size = list[Txn](), 0
+            while self._queue and len(txns) < self._config.batch_txns_max and size < BATCH_BYTES_MAX:
+                session, attachment, requests, request_bytes = self._queue.popleft()
+                room = self._config.batch_txns_max - len(txns)
+                if len(requests) > room:
+                    self._queue.appendleft((session, attachment, requests[room:], request_bytes))
+                    requests = requests[:room]
+                self._preparer.prepare(session, attachment, requests, txns)
+                size += request_bytes
+            self._in_flight.append(txns)
+            self._step_peer(Submit(len(txns), encode_txns(txns)), effects)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether another TurnEnd would propose something now."""
+        return bool(self._queue) and self.peer.state is ServerState.LEADING and self.peer.room > 0

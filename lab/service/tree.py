@@ -1,0 +1,144 @@
+"""The znode tree and the session table: the replicated state (zab.md 8.1).
+
+All changes come from committed transactions, so methods trust their arguments; validation is `prepare`'s.
+"""
+
+from collections.abc import Iterable, Iterator
+from zlib import crc32
+
+import msgspec
+
+from lab.service.requests import Stat
+from lab.zab.messages import Record
+
+DIGEST_BITS = 64
+_DIGEST_MASK = (1 << DIGEST_BITS) - 1
+_CHUNK_BYTES = 256 << 10  # of a snapshot, before encoding
+
+
+def parent_of(path: str) -> str:
+    return path[: path.rindex("/")] or "/"
+
+
+class Znode:
+    """One node; `share` is what it adds to the tree's digest."""
+
+    __slots__ = ("children", "creates", "czxid", "data", "mzxid", "path_crc", "pzxid", "share", "version")
+
+    def __init__(self, path: str, data: bytes, zxid: int) -> None:
+        self.data = data
+        self.version = 0
+        self.czxid = self.mzxid = self.pzxid = zxid
+        self.creates = 0  # children ever created; the visible cversion is derived from it
+        self.children: set[str] | None = None
+        self.path_crc = crc32(path.encode())
+        self.share = 0
+
+    def stat(self) -> Stat:
+        children = len(self.children) if self.children else 0
+        return Stat(
+            self.czxid, self.mzxid, self.pzxid, self.version, 2 * self.creates - children, len(self.data), children
+        )
+
+
+class _SnapshotNode(Record, frozen=True):
+    path: str
+    data: bytes
+    version: int
+    czxid: int
+    mzxid: int
+    pzxid: int
+    creates: int
+
+
+class _SnapshotChunk(Record, frozen=True):
+    sessions: list[tuple[int, int]]
+    nodes: list[_SnapshotNode]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_chunk = msgspec.msgpack.Decoder(_SnapshotChunk).decode
+
+
+class Tree:
+    """Znodes by path, the attachment of every session, and a digest that tells two contents apart.
+
+    The digest sums a share per node over path, data, version and mzxid, so it is updated per change and does not depend
+    on order.  Shares are hashes of tuples of ints, which CPython computes alike in every process (unlike those of str).
+    """
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Znode] = {}
+        self.sessions: dict[int, int] = {}
+        self.digest = 0
+        self._add("/", Znode("/", b"", 0))
+
+    def create(self, path: str, data: bytes, zxid: int) -> None:
+        parent_path = parent_of(path)
+        parent = self.nodes[parent_path]
+        self._add(path, Znode(path, data, zxid))
+        if parent.children is None:
+            parent.children = set()
+        parent.children.add(path[path.rindex("/") + 1 :])
+        parent.creates += 1
+        parent.pzxid = zxid
+
+    def delete(self, path: str, zxid: int) -> None:
+        node = self.nodes.pop(path)
+        self.digest = (self.digest - node.share) & _DIGEST_MASK
+        parent = self.nodes[parent_of(path)]
+        assert parent.children is not None, f"{path} was in no parent"
+        parent.children.remove(path[path.rindex("/") + 1 :])
+        parent.pzxid = zxid
+
+    def set_data(self, path: str, data: bytes, version: int, zxid: int) -> None:
+        node = self.nodes[path]
+        node.data, node.version, node.mzxid = data, version, zxid
+        share = hash((node.path_crc, crc32(data), version, zxid))
+        self.digest = (self.digest + share - node.share) & _DIGEST_MASK
+        node.share = share
+
+    def open_session(self, session: int, attachment: int) -> None:
+        self.sessions[session] = attachment
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole state, parents before children; at least one chunk, each self-contained."""
+        nodes, size, sessions = list[_SnapshotNode](), 0, sorted(self.sessions.items())
+        for path in sorted(self.nodes):
+            node = self.nodes[path]
+            nodes.append(_SnapshotNode(path, node.data, node.version, node.czxid, node.mzxid, node.pzxid, node.creates))
+            size += len(path) + len(node.data) + 64
+            if size >= _CHUNK_BYTES:
+                yield _encode(_SnapshotChunk(sessions, nodes))
+                nodes, size, sessions = [], 0, []
+        if nodes or sessions:
+            yield _encode(_SnapshotChunk(sessions, nodes))
+
+    @classmethod
+    def load(cls, chunks: Iterable[bytes]) -> "Tree":
+        """The tree that `chunks` describe; no chunks are the empty tree of a new server (snapshot.0)."""
+        tree = cls()
+        for data in chunks:
+            chunk = _decode_chunk(data)
+            tree.sessions.update(chunk.sessions)
+            for saved in chunk.nodes:
+                tree._load_node(saved)
+        return tree
+
+    def _load_node(self, saved: _SnapshotNode) -> None:
+        old = self.nodes.get(saved.path)  # the root is there from the start
+        if old is not None:
+            self.digest = (self.digest - old.share) & _DIGEST_MASK
+        node = Znode(saved.path, saved.data, saved.czxid)
+        node.version, node.mzxid, node.pzxid, node.creates = saved.version, saved.mzxid, saved.pzxid, saved.creates
+        self._add(saved.path, node)
+        if saved.path != "/":
+            parent = self.nodes[parent_of(saved.path)]
+            if parent.children is None:
+                parent.children = set()
+            parent.children.add(saved.path[saved.path.rindex("/") + 1 :])
+
+    def _add(self, path: str, node: Znode) -> None:
+        node.share = hash((node.path_crc, crc32(node.data), node.version, node.mzxid))
+        self.digest = (self.digest + node.share) & _DIGEST_MASK
+        self.nodes[path] = node
