@@ -89,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     value_bytes: int = 100
     keys: int = 1000
     distribution: str = "uniform"
+    zipf_s: float = 0.99  # skew; only with distribution=zipf
     seconds: float = 5.0
     warmup: float = 1.0
     seed: int = 1

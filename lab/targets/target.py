@@ -22,6 +22,8 @@ class Usage(msgspec.Struct, frozen=True):
     cpu_s: float
     bytes_sent: int
     rss_mb: float
+    at_ns: int = 0  # CLOCK_MONOTONIC at which the counters were read; 0: the target cannot say
+    throttled_s: float = 0.0  # how long a CPU budget held the server back
 
 
 class PhaseMark(msgspec.Struct, frozen=True):
