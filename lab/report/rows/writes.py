@@ -1,7 +1,10 @@
 """Write throughput by ensemble, relative to the 3-voter one: what observers and voters cost (zab.md 12, B-1, B-3)."""
 
+from collections.abc import Callable
+
 import msgspec
 
+from lab.bench.record import TrialRecord
 from lab.report.points import (
     Point,
     baseline_of,
@@ -39,6 +42,8 @@ class WriteRow(msgspec.Struct, frozen=True):
     baseline: str
     load: str
     client_limited: bool
+    leader_bytes_per_write: float  # sent
+    servers_cpu_us_per_write: float  # all servers together
 
     @property
     def effect(self) -> Effect:
@@ -66,7 +71,9 @@ class EqualTotals(msgspec.Struct, frozen=True):
 
 
 def write_rows(run: Run) -> list[WriteRow]:
-    return [row for panel, points in _panels(run) for row in _rows_of_panel(panel, points)]
+    panels = _panels(run)
+    load = common([point.settings for _, points in panels for point in points]) if panels else ""
+    return [row for panel, points in panels for row in _rows_of_panel(panel, points, load)]
 
 
 def write_slopes(run: Run) -> list[WriteSlope]:
@@ -111,9 +118,17 @@ def _us_per_write(point: Point) -> Sample:
     return point.sample(lambda trial: 1e6 / trial.writes_per_s)
 
 
-def _rows_of_panel(panel: str, points: list[Point]) -> list[WriteRow]:
+def leader_bytes(trial: TrialRecord) -> float:
+    return sum(server.bytes_sent for server in trial.servers if server.role == "leader")
+
+
+def _per_write(point: Point, total: Callable[[TrialRecord], float]) -> float:
+    """Over all trials of a point; 0 where a target does not say."""
+    return sum(total(trial) for trial in point.trials) / max(1, sum(trial.writes for trial in point.trials))
+
+
+def _rows_of_panel(panel: str, points: list[Point], load: str) -> list[WriteRow]:
     baseline = baseline_of(points)
-    load = common([point.settings for point in points])
     rows = []
     for point in points:
         settings, writes = point.settings, estimate(_writes(point))
@@ -123,6 +138,7 @@ def _rows_of_panel(panel: str, points: list[Point]) -> list[WriteRow]:
             observers=settings.observers, servers=servers(settings), writes_per_s=writes.value,
             writes_low=writes.low, writes_high=writes.high, relative=effect.ratio, relative_low=effect.low,
             relative_high=effect.high, p=effect.p, n=effect.n, baseline=shape(baseline.settings), load=load,
-            client_limited=point.client_limited,
+            client_limited=point.client_limited, leader_bytes_per_write=_per_write(point, leader_bytes),
+            servers_cpu_us_per_write=_per_write(point, lambda trial: 1e6 * sum(s.cpu_s for s in trial.servers)),
         ))  # fmt: skip
     return rows
