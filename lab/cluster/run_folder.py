@@ -82,6 +82,14 @@ class RunFolder:
             os.close(self._lock_fd)
             self._lock_fd = -1
 
+    def remove(self) -> None:
+        """End a run that owns nothing but its folder."""
+        self.release()
+        estate = Estate()
+        estate.read(self.records())
+        if left := estate.clear(0.0):
+            raise ClusterError("; ".join(left))
+
 
 def _lock_base(base: Path, *, private: bool) -> int:
     """Make and lock the base folder; returns the descriptor that holds the lock."""
@@ -196,4 +204,3 @@ def refuse_volatile(path: Path) -> None:
             f"durability=fsync in {path}: that is {kind}, where fsync does nothing: "
             "choose a folder on a disk with --data-dir, or --durability buffered"
         )
-

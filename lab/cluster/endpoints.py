@@ -1,0 +1,94 @@
+"""The processes that links join: servers, which the supervisor starts, and load processes, which others start."""
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.cluster.process import Child, start_child
+from lab.cluster.wiring import Endpoint
+from lab.node.control import Transition, Welcome
+from lab.transport.bell import Bell
+from lab.transport.control import ControlSocket
+
+END_TIMEOUT_S = 10.0
+EXIT_TIMEOUT_S = 5.0
+
+
+def new_incarnation() -> int:
+    """64 random bits, never 0: nothing sent to or by an earlier process is taken for a later one's (Z-9)."""
+    return secrets.randbits(64) or 1
+
+
+class Server(Endpoint):
+    """One incarnation of a server process."""
+
+    def __init__(self, number: int, command: Sequence[str], log: Path) -> None:
+        """Start `python *command FD`.  Raises ClusterError if the system starts no more processes."""
+        control, childs_end = ControlSocket.pair()
+        super().__init__("server", number, new_incarnation(), control, Bell.create())
+        try:
+            self.child: Child = start_child(command, childs_end.fileno(), log)
+        except BaseException:
+            super().close()
+            raise
+        finally:
+            childs_end.close()
+        control.set_blocking(False)
+        self.life_fd = self.child.pidfd
+        self.frozen = False
+        self.entered: Transition | None = None  # the state and phase that it reported last
+
+    def freeze(self) -> None:
+        self.child.stop(END_TIMEOUT_S)
+        self.frozen = True
+
+    def thaw(self) -> None:
+        self.frozen = False
+        self.child.resume()
+
+    def crash(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.child.kill(END_TIMEOUT_S)
+
+    def ask_to_exit(self) -> None:
+        """EOF on its control socket means exit; one that does not within EXIT_TIMEOUT_S is killed."""
+        self.control.close()
+        if self.frozen or not self.child.wait(EXIT_TIMEOUT_S):
+            self.crash()
+
+    def close(self) -> None:
+        super().close()
+        self.child.close()
+
+
+class LoadProcess(Endpoint):
+    """A process that somebody else starts with `fds` inherited; it learns everything from that socket.
+
+    Its end is seen as the end of a pipe, whose other end travels to it in Welcome and is held by nobody else.
+    """
+
+    def __init__(self, number: int, servers: list[tuple[int, str]]) -> None:
+        """`servers` are all members of the ensemble, each with "voter" or "observer"."""
+        control, self._childs_end = ControlSocket.pair()
+        super().__init__("client", number, new_incarnation(), control, Bell.create())
+        self.life_fd, held_by_process = os.pipe()
+        control.set_blocking(False)
+        try:
+            welcome = Welcome(number, self.incarnation, servers)
+            self.send(welcome, (self.bell.event_fd, self.bell.page_fd, held_by_process))
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            os.close(held_by_process)
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What the process inherits; they stay this object's."""
+        return (self._childs_end.fileno(),)
+
+    def close(self) -> None:
+        super().close()
+        self._childs_end.close()
+        os.close(self.life_fd)

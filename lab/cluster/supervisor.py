@@ -1,0 +1,379 @@
+"""The ensemble as a whole: starts and ends its processes, links them, and hears what they report (DESIGN 3).
+
+Everything happens in the caller's thread: reports are taken in whenever a method waits, so a server that ended by
+itself is noticed at the next call.  Every wait has a deadline; past it, ClusterError says who did not do what.
+"""
+
+import itertools
+import signal
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lab.cluster.cleanup import remove_tree
+from lab.cluster.cpu import CpuBudgets, find_hierarchy
+from lab.cluster.endpoints import LoadProcess, Server
+from lab.cluster.errors import ClusterError
+from lab.cluster.inbox import Inbox
+from lab.cluster.interrupts import interrupts_deferred
+from lab.cluster.janitor_process import Janitor
+from lab.cluster.network import Network
+from lab.cluster.run_folder import RunFolder, refuse_volatile
+from lab.cluster.serving import describe, leader_of
+from lab.cluster.spec import ClusterSpec
+from lab.node.config import Durability
+from lab.node.control import Configure, GetStatus, Inspect, Inspected, Status, Transition
+
+NODE = ("-m", "lab.node")
+SERVE_TIMEOUT_S = 30.0
+ANSWER_TIMEOUT_S = 10.0
+UNKNOWN_PER_QUESTION = 2_000  # (session, cxid) pairs of up to 19 bytes that surely fit into one control record
+INITIALIZE = "initialize"  # marker in the data folder of a server that is new, not wiped (Z-12)
+
+
+class Cluster:
+    """1 to 13 server processes that belong to this object: after `close`, nothing of them is left."""
+
+    def __init__(self, spec: ClusterSpec, *, server_command: Sequence[str] = NODE) -> None:
+        """Starts nothing yet.  A server is `python *server_command FD`."""
+        self.spec = spec
+        self.members: tuple[int, ...] = spec.zab.members
+        self._command = server_command
+        self._network = Network()
+        self._servers = self._network.servers
+        self._loads = self._network.loads
+        self._ended: dict[int, str] = {}  # servers that ended by themselves, and how
+        self._initialized: set[int] = set()
+        self._numbers = itertools.count(1)  # of questions
+        self._folder: RunFolder | None = None
+        self._janitor: Janitor | None = None
+        self._budgets: CpuBudgets | None = None
+        self._inbox = Inbox()
+        self._closed = False
+
+    # -- the whole ensemble
+
+    def start(self, timeout_s: float = SERVE_TIMEOUT_S) -> int:
+        """Start every server and return the leader's id once the ensemble serves; whatever fails, all is closed."""
+        try:
+            base = None if self.spec.data_dir is None else Path(self.spec.data_dir)
+            self._folder = folder = RunFolder(base)
+            if self.spec.durability is Durability.FSYNC:
+                refuse_volatile(folder.path)
+            self._janitor = Janitor(folder)
+            self._budgets = CpuBudgets(folder.path.name, self._janitor.owns_group, find_hierarchy())
+            for server in self.members:
+                self.start_server(server)
+            return self.wait_until_serving(timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End every process and remove everything, in whatever state it is; a second call does nothing.
+
+        Ctrl-C waits until then.  Raises ClusterError if something could not be ended or removed.
+        """
+        with interrupts_deferred(), ExitStack() as steps:  # each step is taken even if another one fails; last first
+            if self._closed:
+                return
+            self._closed = True
+            if self._janitor is not None:
+                steps.callback(self._janitor.finish)
+            elif self._folder is not None:
+                steps.callback(self._folder.remove)
+            steps.callback(self._inbox.close)
+            for process in (*self._loads.values(), *self._servers.values()):
+                steps.callback(process.close)
+            for server in self._servers.values():
+                steps.callback(server.crash)
+            for server in self._servers.values():  # all at once; `crash` then only waits
+                server.child.send_signal(signal.SIGKILL)
+            if self._budgets is not None:
+                steps.callback(self._budgets.lift)  # first of all: a server that is held back dies slowly
+            self._servers.clear()
+            self._loads.clear()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: tuple[type[BaseException], BaseException, TracebackType] | None) -> None:
+        self.close()
+
+    @property
+    def folder(self) -> Path:
+        """The run's private folder: data, logs and whatever the harness wants removed with them."""
+        return self._folder_made().path
+
+    def pids(self) -> dict[int, int]:
+        """The servers that run, frozen or not."""
+        return {number: server.child.pid for number, server in sorted(self._servers.items())}
+
+    def frozen(self) -> set[int]:
+        return {number for number, server in self._servers.items() if server.frozen}
+
+    def answering(self) -> list[int]:
+        """The servers that run and are not frozen."""
+        return sorted(self._servers.keys() - self.frozen())
+
+    def owns_process(self, pid: int) -> None:
+        """Let the janitor end this process, too, if the harness ends before it (a load process, say)."""
+        assert self._janitor is not None, "the cluster has not been started"
+        self._janitor.owns_process(pid)
+
+    # -- single servers; those that stand for a fault return the CLOCK_MONOTONIC nanosecond just before it
+
+    def start_server(self, number: int) -> int:
+        """Start a server that does not run, as a new incarnation with a fresh link to every other process."""
+        assert self._janitor is not None, "the cluster has not been started"
+        self._check_member(number)
+        if number in self._servers:
+            raise ClusterError(f"server {number} is running already: crash or stop it first")
+        is_new = number not in self._initialized
+        data = self._data_folder(number, is_new=is_new)
+        at_ns = time.monotonic_ns()
+        server = Server(number, self._command, self._folder_made().log_file(f"server-{number}"))
+        try:
+            self._janitor.owns_process(server.child.pid)
+            config = self.spec.node_config(number, server.incarnation, str(data), initialize=is_new)
+            server.send(Configure(config), (server.bell.event_fd, server.bell.page_fd))
+            self._network.add_server(server)
+        except BaseException:
+            self._servers.pop(number, None)
+            server.crash()
+            server.close()
+            raise
+        self._ended.pop(number, None)
+        self._inbox.add(server)
+        if self._budgets is not None:
+            self._budgets.add(number, server.child.pid)
+        return at_ns
+
+    restart = start_server
+
+    def crash(self, number: int) -> int:
+        """SIGKILL; returns once the process is gone."""
+        server = self._running(number)
+        at_ns = time.monotonic_ns()
+        server.crash()
+        self._retire(server)
+        return at_ns
+
+    def stop_server(self, number: int) -> None:
+        """Ask it to exit; if it does not in time, kill it."""
+        server = self._running(number)
+        self._inbox.remove(server)
+        server.ask_to_exit()
+        self._retire(server)
+
+    def freeze(self, number: int) -> int:
+        """SIGSTOP; returns once the process stands still."""
+        server = self._running(number)
+        at_ns = time.monotonic_ns()
+        server.freeze()
+        return at_ns
+
+    def thaw(self, number: int) -> int:
+        server = self._running(number)
+        at_ns = time.monotonic_ns()
+        server.thaw()
+        return at_ns
+
+    def wipe(self, number: int) -> None:
+        """Lose the disk of a server that does not run: when it starts again, it is an unexpectedly empty one (Z-12)."""
+        self._check_member(number)
+        if number in self._servers:
+            raise ClusterError(f"server {number} is running: crash or stop it before its disk is wiped")
+        data = self._folder_made().data_folder(number)
+        if left := remove_tree(str(data).encode()):
+            raise ClusterError("; ".join(left))
+        data.mkdir(mode=0o700, parents=True)
+
+    # -- partitions
+
+    def partition(self, groups: Sequence[Collection[int]]) -> int:
+        """Cut every link between servers of different groups; a server in none of them keeps its links."""
+        for server in (server for group in groups for server in group):
+            self._check_member(server)
+        at_ns = time.monotonic_ns()
+        self._network.partition(groups)
+        return at_ns
+
+    def heal(self) -> int:
+        """Join again, by fresh links, whatever partitions cut."""
+        at_ns = time.monotonic_ns()
+        self._network.heal()
+        return at_ns
+
+    # -- load processes
+
+    def attach_client(self, number: int) -> None:
+        """Make a place for load process `number`, linked to every server that runs; an earlier one's is given up."""
+        self.detach_client(number)
+        kinds = dict.fromkeys(self.spec.zab.observers, "observer")
+        load = LoadProcess(number, [(server, kinds.get(server, "voter")) for server in self.members])
+        try:
+            self._network.add_load(load)
+        except BaseException:
+            load.close()
+            raise
+        self._inbox.add(load)
+
+    def client_fds(self, number: int) -> tuple[int, ...]:
+        """What load process `number` inherits (`pass_fds`): its control socket.  The descriptors stay the cluster's.
+
+        The first record on it is Welcome; links come and go by Attach and Detach, as for a server; EOF means exit.
+        """
+        if number not in self._loads:
+            raise ClusterError(f"load process {number} was not attached, or has ended: attach it again")
+        return self._loads[number].fds
+
+    def detach_client(self, number: int) -> None:
+        """Give up load process `number`, if there is one: its control socket ends, which tells it to exit."""
+        load = self._loads.pop(number, None)
+        if load is not None:
+            self._inbox.remove(load)
+            load.close()
+
+    # -- what servers say
+
+    def wait_until_serving(self, timeout_s: float = SERVE_TIMEOUT_S, among: Collection[int] | None = None) -> int:
+        """Wait until one of these servers leads and all are in its BROADCAST; returns the leader's id.
+
+        By default all that run and are not frozen.  They judge by their own reports, so right after a fault that nobody
+        has noticed yet, ask for those that have to notice it.
+        """
+        members = self.answering() if among is None else among
+        self._wait(
+            lambda: leader_of(self._reports(members)) > 0,
+            timeout_s,
+            lambda: f"the ensemble does not serve: {describe(self._reports(members))}; logs are in {self.folder}",
+        )
+        return leader_of(self._reports(members))
+
+    def status(self, servers: Collection[int] | None = None, timeout_s: float = ANSWER_TIMEOUT_S) -> dict[int, Status]:
+        """Counters of these servers; by default of all that run and are not frozen."""
+        asked = {number: next(self._numbers) for number in sorted(self.answering() if servers is None else servers)}
+        for number, question in asked.items():
+            self._awake(number).send(GetStatus(question))
+        answers = self._answers(asked, timeout_s)
+        return {number: answer for number, answer in answers.items() if isinstance(answer, Status)}
+
+    def inspect(
+        self, number: int, unknown: Sequence[tuple[int, int]] = (), timeout_s: float = SERVE_TIMEOUT_S
+    ) -> list[bytes]:
+        """What a server holds (msgpack of ReplicaState); several times over if there are many `unknown` to look up."""
+        states = []
+        for first in range(0, max(1, len(unknown)), UNKNOWN_PER_QUESTION):
+            question = next(self._numbers)
+            path = self.folder / f"inspect-{number}-{question}"
+            part = list(unknown[first : first + UNKNOWN_PER_QUESTION])
+            self._awake(number).send(Inspect(question, str(path), part))
+            self._answers({number: question}, timeout_s)
+            states.append(path.read_bytes())
+            path.unlink()
+        return states
+
+    def transitions(self) -> list[tuple[int, Transition]]:
+        """What the servers reported since the last call, as (server, report)."""
+        self.pump(0.0)
+        reports = list(self._inbox.transitions)
+        self._inbox.transitions.clear()
+        return reports
+
+    def pump(self, timeout_s: float) -> None:
+        """Wait until something is reported, and take it in.  Raises ClusterError if a server ended by itself."""
+        for process in self._inbox.pump(timeout_s):
+            if isinstance(process, Server):
+                process.child.wait(0.0)  # it has ended: this only reaps it
+                self._ended[process.number] = process.child.last_words()
+                del self._servers[process.number]
+            else:
+                del self._loads[process.number]
+            process.close()
+        if self._ended:
+            raise ClusterError("; ".join(f"server {number} ended: {how}" for number, how in self._ended.items()))
+
+    # -- CPU budgets
+
+    def limit_cpu(self, share: float | None) -> str:
+        """Give each running server that share of one CPU, None lifts it; returns cgroup-v1, cgroup-v2 or none."""
+        assert self._budgets is not None, "the cluster has not been started"
+        if share is None:
+            self._budgets.lift()
+            return "none"
+        return self._budgets.limit(self.pids(), share)
+
+    def why_no_budget(self) -> str:
+        """One line for people, once `limit_cpu` has returned none for a share."""
+        return "" if self._budgets is None else self._budgets.refused
+
+    def throttled_s(self) -> dict[int, float]:
+        """For how long a budget held each server back so far; empty without budgets."""
+        return {} if self._budgets is None else self._budgets.throttled_s()
+
+    # -- inside
+
+    def _folder_made(self) -> RunFolder:
+        assert self._folder is not None, "the cluster has not been started"
+        return self._folder
+
+    def _check_member(self, number: int) -> None:
+        if number not in self.members:
+            raise ClusterError(f"there is no server {number}: the ensemble has {', '.join(map(str, self.members))}")
+
+    def _running(self, number: int) -> Server:
+        self._check_member(number)
+        if number not in self._servers:
+            how = f" ({self._ended[number]})" if number in self._ended else ""
+            raise ClusterError(f"server {number} does not run{how}: restart it first")
+        return self._servers[number]
+
+    def _awake(self, number: int) -> Server:
+        server = self._running(number)
+        if server.frozen:
+            raise ClusterError(f"server {number} is frozen and answers nothing: thaw it first")
+        return server
+
+    def _retire(self, server: Server) -> None:
+        self._inbox.remove(server)
+        del self._servers[server.number]
+        server.close()
+
+    def _data_folder(self, number: int, *, is_new: bool) -> Path:
+        """The server's data folder; on its first start, marked as new rather than lost (Z-12)."""
+        data = self._folder_made().data_folder(number)
+        if is_new:
+            try:
+                data.mkdir(mode=0o700, parents=True)
+                if self.spec.durability is not Durability.MEMORY:
+                    (data / INITIALIZE).touch(mode=0o600)
+            except OSError as error:
+                raise ClusterError(f"cannot make data folder {data}: {error.strerror}") from error
+            self._initialized.add(number)
+        return data
+
+    def _reports(self, members: Collection[int]) -> dict[int, Transition | None]:
+        return {number: self._running(number).entered for number in sorted(members)}
+
+    def _answers(self, asked: dict[int, int], timeout_s: float) -> dict[int, Status | Inspected]:
+        """`asked`: server -> number of the question."""
+        heard = self._inbox.answers
+        self._wait(
+            lambda: all(question in heard for question in asked.values()),
+            timeout_s,
+            lambda: f"no answer from servers {[number for number in asked if asked[number] not in heard]}",
+        )
+        return {number: heard.pop(question) for number, question in asked.items()}
+
+    def _wait(self, done: Callable[[], bool], timeout_s: float, otherwise: Callable[[], str]) -> None:
+        deadline = time.monotonic() + timeout_s
+        self.pump(0.0)
+        while not done():
+            if time.monotonic() > deadline:
+                raise ClusterError(f"within {timeout_s:g} s: {otherwise()}")
+            self.pump(deadline - time.monotonic())
