@@ -109,8 +109,11 @@ class ShmLink:
     def close(self) -> None:
         """End the link and unmap it; the channels must not be used any more.
 
-        The other end learns it from `has_ended`.  Frames that were sent and not flushed are lost.
+        The other end learns it from `has_ended`.  Frames that were sent and not flushed are lost.  A second call does
+        nothing.
         """
+        if self._shared.closed:
+            return
         for writer in self._writers:
             writer.end()
             writer.release()

@@ -1,0 +1,41 @@
+"""The link to one load process, as the server sees it: one channel, frames of requests in and of replies out."""
+
+from lab.service.events import ClientId
+from lab.service.host import ClientFrame, Inbound
+from lab.transport.bell import Bell
+from lab.transport.shm import CLIENT_CHANNELS, ShmLink
+
+
+class ClientLink:
+    """One end.  `client` is this process's own number for the link, not the load process's."""
+
+    def __init__(self, client: ClientId, memory_fd: int, side: int, bell: Bell, queue_bytes_max: int) -> None:
+        """`bell` is the other process's and belongs to this object from now on; `memory_fd` stays the caller's."""
+        self.client = client
+        self._bell = bell
+        self._link = ShmLink(memory_fd, CLIENT_CHANNELS, side, bell, queue_bytes_max=queue_bytes_max)
+        (self._channel,) = self._link.channels
+        self.has_input_of = (self._channel.has_input,)
+        self.flush_of = (self._channel.flush,)
+        self.send = self._channel.send  # False: the queue passed its bound, the link must close
+
+    @property
+    def bytes_sent(self) -> int:
+        return self._channel.bytes_sent
+
+    @property
+    def frames_sent(self) -> int:
+        return self._channel.frames_sent
+
+    def receive(self, arrived: list[Inbound]) -> None:
+        """Append what arrived.  Raises CorruptFrameError."""
+        client = self.client
+        arrived.extend([ClientFrame(client, frame) for frame in self._channel.receive()])
+
+    def has_ended(self) -> bool:
+        """Whether the other end closed the link."""
+        return self._link.has_ended()
+
+    def close(self) -> None:
+        self._link.close()
+        self._bell.close()

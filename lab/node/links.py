@@ -1,0 +1,229 @@
+"""All links of one server process: what `lab.service.host` sends and receives, over shared memory.
+
+A link begins with an Attach from the supervisor and ends with a Detach, with the next Attach of the same name (a new
+incarnation, or the end of a partition), with the death of the process at its other end, or with a failure of the link
+itself.  Every end is reported once, after everything of that link that is still delivered.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from lab.node.client_link import ClientLink
+from lab.node.control import Attach, Detach
+from lab.node.errors import NodeError
+from lab.node.peer_link import PeerLink
+from lab.service.events import ClientDown, ClientId
+from lab.service.host import ClientUp, Inbound
+from lab.transport.bell import Bell
+from lab.transport.errors import CorruptFrameError
+from lab.transport.waiter import Waiter
+from lab.zab.config import PeerId
+from lab.zab.events import PeerDown, PeerUp, Session
+
+Link = PeerLink | ClientLink
+Key = tuple[str, int]  # role and name, as in Attach
+
+
+class NodeLinks:
+    """Satisfies `lab.service.host.Links`.  Nothing here blocks."""
+
+    def __init__(self, waiter: Waiter, *, queue_bytes_max: int, watch_peers: bool) -> None:
+        """`queue_bytes_max`: what may wait for room in one channel.  `watch_peers`: a peer's death ends its link at
+        once; otherwise only silence tells (DeathDetection).  The death of a load process always does.
+        """
+        self._waiter = waiter
+        self._queue_bytes_max = queue_bytes_max
+        self._watch_peers = watch_peers
+        self._links: dict[Key, Link] = {}
+        self._peers: dict[PeerId, PeerLink] = {}
+        self._clients: dict[ClientId, ClientLink] = {}
+        self._life_fds: dict[Key, int] = {}
+        self._died: list[tuple[Key, Link]] = []  # links whose other process died, since the last receive
+        self._notices: list[Inbound] = []  # what happened here since then
+        self._last_client: ClientId = 0
+        self._closed_bytes_sent = self._closed_frames_sent = 0  # of links that have ended
+        self._has_input_of: list[Callable[[], bool]] = []
+        self._flush_of: list[tuple[Key, Callable[[], None]]] = []
+
+    # -- links come and go ---------------------------------------------------------------------------
+
+    def attach(self, attach: Attach, fds: Sequence[int]) -> None:
+        """Begin the link that `attach` describes; an earlier one of the same name ends.  Takes over `fds`.
+
+        Raises NodeError if the descriptors are not those of an Attach.
+        """
+        if attach.role not in ("peer", "client") or attach.side not in (0, 1) or len(fds) != 4:
+            for fd in fds:
+                os.close(fd)
+            raise NodeError(f"{attach} with {len(fds)} descriptors: role is peer or client, side 0 or 1, descriptors 4")
+        key = (attach.role, attach.name)
+        self._end(key)
+        memory_fd, event_fd, page_fd, life_fd = fds
+        try:
+            bell = Bell.adopt(event_fd, page_fd)
+            link = self._begin(attach, memory_fd, bell)
+        except (OSError, ValueError) as error:
+            raise NodeError(f"{attach}: {error}") from error
+        finally:
+            os.close(memory_fd)
+        self._links[key] = link
+        if attach.role == "client" or self._watch_peers:
+            self._life_fds[key] = life_fd
+            self._waiter.add(life_fd)
+        else:
+            os.close(life_fd)
+        self._relist()
+
+    def _begin(self, attach: Attach, memory_fd: int, bell: Bell) -> Link:
+        if attach.role == "peer":
+            link = PeerLink(attach.name, attach.incarnation, memory_fd, attach.side, bell, self._queue_bytes_max)
+            self._peers[attach.name] = link
+            self._notices.append(PeerUp(attach.name, attach.incarnation))
+            return link
+        self._last_client += 1
+        client = ClientLink(self._last_client, memory_fd, attach.side, bell, self._queue_bytes_max)
+        self._clients[client.client] = client
+        self._notices.append(ClientUp(client.client))
+        return client
+
+    def detach(self, detach: Detach) -> None:
+        """Cut the link at once; what it had not delivered is gone.  A link that is not there: nothing."""
+        self._end((detach.role, detach.name))
+
+    def on_ready(self, fd: int) -> None:
+        """The waiter says that `fd` is readable: the process at the other end of some link died."""
+        for key, life_fd in self._life_fds.items():
+            if life_fd == fd:
+                self._died.append((key, self._links[key]))
+
+    def _end(self, key: Key) -> None:
+        link = self._links.pop(key, None)
+        if link is None:
+            return
+        life_fd = self._life_fds.pop(key, None)
+        if life_fd is not None:
+            self._waiter.remove(life_fd)
+            os.close(life_fd)
+        if isinstance(link, PeerLink):
+            del self._peers[link.peer]
+            self._notices.append(PeerDown(link.peer, link.incarnation))
+        else:
+            del self._clients[link.client]
+            self._notices.append(ClientDown(link.client))
+        self._closed_bytes_sent += link.bytes_sent
+        self._closed_frames_sent += link.frames_sent
+        link.close()
+        self._relist()
+
+    def _fail(self, key: Key, reason: object) -> None:
+        """End a link that cannot go on, and tell people."""
+        print(f"lab.node: link to {key[0]} {key[1]} closed: {reason}", file=sys.stderr, flush=True)  # noqa: T201
+        self._end(key)
+
+    def _relist(self) -> None:
+        """The flat lists that are walked every turn."""
+        self._has_input_of = [check for link in self._links.values() for check in link.has_input_of]
+        self._flush_of = [(key, flush) for key, link in self._links.items() for flush in link.flush_of]
+
+    # -- what the host's loop calls ------------------------------------------------------------------
+
+    def receive(self) -> Sequence[Inbound]:
+        """What arrived since the last call, in order per link and channel.
+
+        A dead process's frames come before its PeerDown or ClientDown: it had published them whole.
+        """
+        died, self._died = self._died, []
+        arrived, self._notices = self._notices, []
+        for key, link in list(self._links.items()):
+            try:
+                link.receive(arrived)
+            except CorruptFrameError as error:
+                self._fail(key, error)
+                continue
+            if link.has_ended():
+                self._end(key)
+        for key, link in died:
+            if self._links.get(key) is link:  # not ended or replaced meanwhile
+                self._end(key)
+        arrived += self._notices
+        self._notices.clear()
+        return arrived
+
+    def has_input(self) -> bool:
+        """Whether `receive` or `flush` has something to do: asked before the process sleeps."""
+        if self._notices or self._died:
+            return True
+        return any(check() for check in self._has_input_of)
+
+    def notify(self, peer: PeerId, frame: bytes) -> None:
+        link = self._peers.get(peer)
+        if link is not None:
+            try:
+                link.notify(frame)
+            except CorruptFrameError as error:
+                self._fail(("peer", peer), error)
+
+    def send(self, peer: PeerId, session: Session, frame: bytes) -> None:
+        link = self._peers.get(peer)
+        if link is not None:
+            try:
+                self._notices += link.send(session, frame)
+            except CorruptFrameError as error:
+                self._fail(("peer", peer), error)
+
+    def close_session(self, peer: PeerId, session: Session) -> None:
+        link = self._peers.get(peer)
+        if link is not None:
+            try:
+                self._notices += link.close_session(session)
+            except CorruptFrameError as error:
+                self._fail(("peer", peer), error)
+
+    def reply(self, client: ClientId, frame: bytes) -> None:
+        link = self._clients.get(client)
+        if link is not None:
+            try:
+                if not link.send(frame):
+                    self._fail(
+                        self._key_of(client), f"{self._queue_bytes_max} bytes of replies wait, it reads too slowly"
+                    )
+            except CorruptFrameError as error:
+                self._fail(self._key_of(client), error)
+
+    def close_client(self, client: ClientId) -> None:
+        """End a client link; replies sent before still arrive if there is room for them."""
+        if client in self._clients:
+            key = self._key_of(client)
+            self.flush()
+            if key in self._links:
+                self._end(key)
+
+    def flush(self) -> None:
+        failed: dict[Key, CorruptFrameError] = {}
+        for key, flush in self._flush_of:
+            try:
+                flush()
+            except CorruptFrameError as error:
+                failed[key] = error
+        for key, reason in failed.items():
+            self._fail(key, reason)
+
+    def _key_of(self, client: ClientId) -> Key:
+        return next(key for key, link in self._links.items() if link is self._clients[client])
+
+    # -- counters ------------------------------------------------------------------------------------
+
+    @property
+    def bytes_sent(self) -> int:
+        """By all links of this process so far, in rings, headers included."""
+        return self._closed_bytes_sent + sum(link.bytes_sent for link in self._links.values())
+
+    @property
+    def frames_sent(self) -> int:
+        return self._closed_frames_sent + sum(link.frames_sent for link in self._links.values())
+
+    def close(self) -> None:
+        """End every link; the other ends learn it."""
+        for key in list(self._links):
+            self._end(key)

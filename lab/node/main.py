@@ -1,0 +1,114 @@
+"""The life of one server process: from the control socket's first record to its end."""
+
+import os
+import random
+import signal
+import sys
+
+from lab.node.allocator import keep_freed_memory, stop_collecting
+from lab.node.config import DeathDetection, Durability, NodeConfig
+from lab.node.control import Configure
+from lab.node.errors import NodeError
+from lab.node.lifeline import die_with_parent
+from lab.node.links import NodeLinks
+from lab.node.node import Node, decode
+from lab.service.server import Server
+from lab.storage.errors import StorageError
+from lab.storage.memory import MemoryStore
+from lab.storage.store import FileStore
+from lab.transport.bell import Bell
+from lab.transport.control import ControlSocket
+from lab.transport.waiter import Waiter
+from lab.zab.errors import ConfigError
+
+
+def main(arguments: list[str]) -> int:
+    """Run one server; returns the exit status.  Whatever ends it but EOF is one last line on stderr."""
+    name = "lab.node"
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is the harness's to handle
+        die_with_parent(None)
+        control = _adopt(arguments)
+        try:
+            configured = _configure(control)
+            if configured is not None:
+                config, bell = configured
+                name = f"lab.node {config.me}"
+                try:
+                    _serve(config, control, bell)
+                finally:
+                    bell.close()
+        finally:
+            control.close()
+    except (NodeError, StorageError, ConfigError, OSError) as error:
+        return _end(name, str(error))
+    except Exception as error:  # noqa: BLE001 - a bug: its place for the developer, then the line for everybody
+        import traceback
+
+        traceback.print_exc()
+        return _end(name, f"{type(error).__name__}: {error}")
+    return 0
+
+
+def _end(name: str, reason: str) -> int:
+    line = " ".join(reason.split())
+    print(f"{name}: {line}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the run folder's log
+    return 1
+
+
+def _adopt(arguments: list[str]) -> ControlSocket:
+    if len(arguments) != 1 or not arguments[0].isdecimal():
+        raise NodeError(f"arguments {arguments}: one is expected, the descriptor of the control socket")
+    try:
+        return ControlSocket.adopt(int(arguments[0]))
+    except OSError as error:
+        raise NodeError(f"descriptor {arguments[0]} is not a control socket: {error.strerror}") from error
+
+
+def _configure(control: ControlSocket) -> tuple[NodeConfig, Bell] | None:
+    """The first record and this process's own bell; None if the supervisor is gone before it said anything."""
+    try:
+        received = control.receive()
+    except ValueError as error:
+        raise NodeError(str(error)) from error
+    if received is None:
+        return None
+    command, fds = decode(*received)
+    if not isinstance(command, Configure):
+        for fd in fds:
+            os.close(fd)
+        raise NodeError(f"{type(command).__name__}: the first record has to be Configure")
+    try:
+        return command.config, Bell.adopt(*fds)
+    except (OSError, ValueError) as error:
+        raise NodeError(f"Configure: no bell behind its descriptors: {error}") from error
+
+
+def _serve(config: NodeConfig, control: ControlSocket, bell: Bell) -> None:
+    if config.cpus:
+        os.sched_setaffinity(0, config.cpus)
+    keep_freed_memory()
+    rng = random.Random(f"{config.seed}/{config.me}/{config.incarnation}")  # a restart does not repeat its back-offs
+    store = _open_store(config)
+    waiter = Waiter(bell)
+    links = NodeLinks(
+        waiter,
+        queue_bytes_max=config.link_queue_bytes_max,
+        watch_peers=config.death_detection is DeathDetection.PIDFD,
+    )
+    try:
+        recovered = store.recover(initialize=config.initialize) if isinstance(store, MemoryStore) else store.recover()
+        server = Server(config.me, config.zab, recovered, rng)
+        stop_collecting()
+        Node(config, control, server, store, links, waiter).run()
+    finally:
+        links.close()
+        waiter.close()
+        store.close()
+
+
+def _open_store(config: NodeConfig) -> FileStore | MemoryStore:
+    if config.durability is Durability.MEMORY:
+        return MemoryStore()
+    fsync = config.durability is Durability.FSYNC
+    return FileStore(config.data_dir, fsync=fsync, segment_bytes=config.log_segment_bytes)
