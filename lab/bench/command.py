@@ -1,0 +1,65 @@
+"""What `bench` does between its options and the report: a plan, a folder, a measurement."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from lab.bench.driver import Bench, Plan
+from lab.bench.grid import SUITES
+from lab.bench.grid import profile as profile_of
+from lab.bench.lifeline import Interrupted
+from lab.bench.limits import SettingsError, check_settings, workload_settings
+from lab.bench.progress import reporter
+from lab.bench.results import RunFolder, default_name
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A finished run's folder, and what failed in it, one line each."""
+
+    folder: Path
+    failures: list[str]
+
+
+def run_bench(
+    results: Path,
+    *,
+    argv: tuple[str, ...],
+    profile: str,
+    only: str | None,
+    name: str | None,
+    seed: int,
+    workload: str | None,
+    distribution: str | None,
+    death_detection: str,
+    data_dir: Path | None,
+) -> Outcome:
+    """Measure; `results` gets a new folder.  An interruption says on stderr what was kept, and goes on."""
+    overrides: dict[str, object] = {**workload_settings(workload), "death_detection": death_detection}
+    overrides.pop("reads", None)  # an axis of the grid, as are voters, durability and attachment
+    if distribution is not None:
+        overrides["distribution"] = distribution
+    plan = Plan(
+        profile=profile_of(profile), only=parse_only(only), overrides=overrides, seed=seed, data_dir=data_dir, argv=argv
+    )
+    for point in plan.points:
+        check_settings(point.settings)
+    run = Bench(plan, RunFolder.create(results, name or default_name()), reporter())
+    try:
+        run.measure()
+    except Interrupted:
+        sys.stderr.write(
+            f"lab: partial results are in {run.folder.path}; `python -m lab report {run.folder.path}` shows them\n"
+        )
+        raise
+    return Outcome(run.folder.path, run.failures)
+
+
+def parse_only(text: str | None) -> tuple[str, ...]:
+    """The suites of `--only a,b`, in the grid's order; empty means all."""
+    if text is None:
+        return ()
+    asked = {part.strip() for part in text.split(",")}
+    if unknown := sorted(asked - set(SUITES)):
+        raise SettingsError(f"--only: {unknown[0]!r}, allowed: {', '.join(SUITES)}, separated by commas")
+    return tuple(suite for suite in SUITES if suite in asked)

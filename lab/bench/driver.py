@@ -1,0 +1,226 @@
+"""`bench`: a profile's points, interleaved over rounds, each measured by one pyperf run (DESIGN 4).
+
+pyperf measures all processes of one benchmark before the next, so interleaving is done here: for each round, for each
+point in seeded random order, one pyperf command.  What was measured stays, whatever happens to the rest.
+"""
+
+import contextlib
+import random
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import orjson
+
+from lab.bench.child import run_child
+from lab.bench.grid import LOOPS, SUITES, Point, Profile, estimate_s, find_point
+from lab.bench.machine import describe_commit, describe_machine
+from lab.bench.progress import Reporter, duration_text
+from lab.bench.record import FailoverRecord, Record, RunInfo, TrialRecord
+from lab.bench.results import RunFolder, append_hlog, now_text, read_new_records, write_whole
+from lab.bench.suite import MODULES, difference
+from lab.targets.target import TargetError
+
+FAILURES_AT_START_MAX = 3  # as many in a row, before anything was measured, end the run
+TIMEOUT_FACTOR, TIMEOUT_EXTRA_S = 5.0, 60.0  # a run that takes this much longer than estimated hangs
+
+Command = Callable[[Point, int, "RunFolder", list[str]], list[str]]  # point, round, where, extra options
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one invocation was asked to measure."""
+
+    profile: Profile
+    only: tuple[str, ...] = ()  # suites; empty: all
+    overrides: dict[str, object] = {}  # settings of every point
+    seed: int = 1
+    data_dir: Path | None = None
+    argv: tuple[str, ...] = ()
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        wanted = self.only or SUITES
+        return tuple(
+            msgspec.structs.replace(point, settings=msgspec.structs.replace(point.settings, **self.overrides))
+            for point in self.profile.points
+            if point.suite in wanted
+        )
+
+    @property
+    def budget_s(self) -> float:
+        """The profile's, or the part of it that falls to the chosen suites."""
+        return self.profile.budget_s * _planned_s(self.points) / _planned_s(self.profile.points)
+
+
+def _planned_s(points: Sequence[Point]) -> float:
+    return sum(estimate_s(point, point.values_in(round_)) for point in points for round_ in range(point.rounds))
+
+
+def pyperf_command(point: Point, round_: int, folder: RunFolder, extra: list[str]) -> list[str]:
+    """One worker process of one point (DESIGN 4); calibration and pyperf's own warm-up are off."""
+    values = point.values_in(round_)
+    return [
+        sys.executable, "-m", MODULES[point.suite], "--point", point.id, "--records", str(folder.trials),
+        "--round", str(round_), "--processes", "1", "--values", str(values), "--warmups", "0",
+        "--loops", str(LOOPS[point.suite]), "--append", str(folder.pyperf(point.suite)), "--quiet",
+        "--timeout", str(round(estimate_s(point, values) * TIMEOUT_FACTOR + TIMEOUT_EXTRA_S)), *extra,
+    ]  # fmt: skip
+
+
+class Bench:
+    """One run of the harness.  `measure` may be interrupted; what it had finished by then is in the folder."""
+
+    def __init__(self, plan: Plan, folder: RunFolder, reporter: Reporter, command: Command = pyperf_command) -> None:
+        self.folder = folder
+        self.failures: list[str] = []  # one line each
+        self._plan = plan
+        self._points = plan.points
+        self._reporter = reporter
+        self._command = command
+        self._took_s: dict[str, float] = {}  # per point and value: the latest run's seconds
+        self._measured = 0
+        self._offset = 0  # of trials.jsonl, up to which records were seen
+        commit, dirty = describe_commit()
+        self.info = RunInfo(
+            name=folder.path.name, profile=plan.profile.name, only=list(plan.only), argv=list(plan.argv),
+            started_at=now_text(), finished_at="", machine=describe_machine(plan.data_dir or Path("/var/tmp")),
+            commit=commit, dirty=dirty, seed=plan.seed, rounds=dict.fromkeys(self._suites(), 0), finished=False,
+        )  # fmt: skip
+
+    def measure(self) -> RunInfo:
+        """All rounds that the profile's budget allows.  Raises TargetError if nothing can be measured at all."""
+        self.folder.write_info(self.info)
+        self._started = time.monotonic()
+        round_ = 0
+        with self._reporter:
+            while points := self._next_round(round_):
+                for index, point in enumerate(points):
+                    self._report(point, round_, points[index:])
+                    self._run(point, round_)
+                done = {point.suite for point in points}
+                self._update(rounds={suite: n + (suite in done) for suite, n in self.info.rounds.items()})
+                round_ += 1
+        self._update(finished=True, finished_at=now_text())
+        return self.info
+
+    def _suites(self) -> list[str]:
+        return [suite for suite in SUITES if any(point.suite == suite for point in self._points)]
+
+    def _update(self, **changes: object) -> None:
+        self.info = msgspec.structs.replace(self.info, **changes)
+        self.folder.write_info(self.info)
+
+    def _next_round(self, round_: int) -> list[Point]:
+        """The points of this round in random order; none if the budget is spent or the profile wants no more."""
+        points = self._in_round(round_)
+        if not self._wanted(round_, time.monotonic() - self._started + self._estimate_s(points, round_)):
+            return []
+        random.Random(f"{self._plan.seed}/{round_}").shuffle(points)
+        return points
+
+    def _in_round(self, round_: int) -> list[Point]:
+        """Planned points of the round; past every plan all of them, which makes the intervals narrower."""
+        return [point for point in self._points if round_ < point.rounds or self._extra(round_)]
+
+    def _extra(self, round_: int) -> bool:
+        return all(round_ >= point.rounds for point in self._points)
+
+    def _estimate_s(self, points: Sequence[Point], round_: int) -> float:
+        return sum(self._took_s.get(point.id, estimate_s(point, point.values_in(round_))) for point in points)
+
+    def _report(self, point: Point, round_: int, rest: Sequence[Point]) -> None:
+        spent_s = time.monotonic() - self._started
+        left_s = self._estimate_s(rest, round_)
+        later = round_ + 1
+        while self._wanted(later, spent_s + left_s + (more_s := self._estimate_s(self._in_round(later), later))):
+            left_s, later = left_s + more_s, later + 1
+        self._reporter.doing(f"round {round_ + 1}/{later}  {point.id}", spent_s / (spent_s + left_s), left_s)
+
+    def _wanted(self, round_: int, until_s: float) -> bool:
+        """Whether there is to be a round of that number, if it would end `until_s` after the start."""
+        profile = self._plan.profile
+        if profile.rounds_most is not None and round_ >= profile.rounds_most:
+            return False
+        return round_ < profile.rounds_least or until_s <= self._plan.budget_s
+
+    def _run(self, point: Point, round_: int) -> None:
+        """One pyperf run; a failure is noted and the others go on."""
+        base = find_point(point.id)
+        seed = zlib.crc32(f"{self._plan.seed}/{point.id}/{round_}".encode())
+        settings = msgspec.structs.replace(point.settings, seed=seed)
+        extra = [option for pair in difference(settings, base.settings if base else point.settings)
+                 for option in ("--set", pair)]
+        if self._plan.data_dir is not None:
+            extra += ["--data-dir", str(self._plan.data_dir)]
+        began = time.monotonic()
+        with _kept_whole(self.folder.pyperf(point.suite)), tempfile.TemporaryFile() as log:
+            status = run_child(self._command(point, round_, self.folder, extra), log)
+            said = _last_words(log)
+        self._took_s[point.id] = time.monotonic() - began
+        records, self._offset = read_new_records(self.folder.trials, self._offset)
+        for record in records:
+            self._keep(point, record)
+        if status != 0:
+            self._fail(f"{point.id}, round {round_ + 1}: {said or f'pyperf ended with status {status}'}")
+        else:
+            self._measured += 1
+
+    def _keep(self, point: Point, record: Record) -> None:
+        if isinstance(record, TrialRecord):
+            append_hlog(self.folder.hlog(point.id), record)
+        self._reporter.note(f"{point.id}: {in_words(record)}")
+
+    def _fail(self, line: str) -> None:
+        self.failures.append(line)
+        self._reporter.note(f"FAILED {line}")
+        if not self._measured and len(self.failures) >= FAILURES_AT_START_MAX:
+            raise TargetError(f"the first {len(self.failures)} measurements failed, so the rest was left out: {line}")
+
+
+def in_words(record: Record) -> str:
+    """One line for a person who watches."""
+    verdict = "verified" if record.verified else "NOT VERIFIED"
+    if isinstance(record, FailoverRecord):
+        outages = " ".join(f"{outage:.0f}" for outage in record.outage_ms)
+        return f"outages {outages} ms, {verdict}"
+    kinds = ", ".join(f"{kind} p50 {use.p50:,.0f} p99 {use.p99:,.0f} us" for kind, use in record.latency_us.items())
+    limit = ", limited by the client" if record.client_limited else ""
+    return f"{record.ops_per_s:,.0f} operations/s, {kinds}, {verdict}{limit}"
+
+
+def _last_words(log: IO[bytes]) -> str:
+    """Of a failed child's output: its `lab:` line or, without one, the last line."""
+    log.seek(0)
+    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+    ours = [line.removeprefix("lab: ") for line in lines if line.startswith("lab: ")]
+    return ours[-1] if ours else lines[-1] if lines else ""
+
+
+@contextlib.contextmanager
+def _kept_whole(path: Path) -> Iterator[None]:
+    """pyperf rewrites its file in place: if it was killed while doing so, put back what was there before."""
+    before = path.read_bytes() if path.exists() else None
+    try:
+        yield
+    finally:
+        if path.exists() and not _is_json(path):
+            if before is None:
+                path.unlink()
+            else:
+                write_whole(path, before)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+__all__ = ["Bench", "Plan", "duration_text", "in_words", "pyperf_command"]

@@ -1,0 +1,177 @@
+"""What `bench` measures: the grid of points, as data, and what a point takes in time.
+
+A *point* is one configuration of one suite.  The same id means the same configuration in every profile; profiles differ
+in which points they hold, how long a window is and how many rounds there are.
+"""
+
+import msgspec
+
+from lab.bench.record import Settings
+
+SUITES = ("election", "write-latency", "read-scaling")
+PROFILES = ("smoke", "quick", "full")
+ROUNDS_LEAST = 3  # outside smoke: fewer say nothing about the spread between processes
+
+LOOPS = {"election": 1, "write-latency": 1000, "read-scaling": 1000}  # operations that one pyperf value stands for
+
+Shape = tuple[int, int]  # voters, observers
+
+FIVE: tuple[Shape, ...] = ((3, 0), (3, 2), (5, 0), (3, 4), (7, 0))
+CPU_SHARE = 0.1  # of one CPU per server: seven servers and their clients fit on two cores
+DEPTH_PER_SERVER = 64  # outstanding operations at each attached server of the budgeted points
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """One configuration; `values` are shared out over `rounds` as evenly as may be."""
+
+    id: str
+    suite: str
+    settings: Settings
+    rounds: int
+    values: int
+
+    def values_in(self, round_: int) -> int:
+        """How many pyperf values round `round_` (from 0) measures; rounds past the plan repeat the first."""
+        if round_ >= self.rounds:
+            round_ = 0
+        return self.values // self.rounds + (round_ < self.values % self.rounds)
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    budget_s: float  # of measuring; rounds past the plan are added while the next one fits
+    rounds_least: int
+    rounds_most: int | None  # None: as many as fit the budget
+    points: tuple[Point, ...]
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Seconds of a window and of the load before it."""
+
+    seconds: float
+    warmup: float
+
+
+TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(1.0, 0.5), "full": Timing(3.0, 1.0)}
+BUDGETS_S = {"smoke": 45.0, "quick": 360.0, "full": 3 * 3600.0}
+
+
+def shape_text(shape: Shape) -> str:
+    return f"{shape[0]}+{shape[1]}"
+
+
+def write_throughput(shape: Shape, durability: str, timing: Timing, rounds: int) -> Point:
+    """As many writes as the ensemble takes: one client at the leader, 256 outstanding."""
+    settings = _settings(shape, timing, durability=durability, outstanding=256)
+    return _point(f"write-throughput/{shape_text(shape)}/{durability}", "write-latency", settings, rounds)
+
+
+def write_latency(shape: Shape, durability: str, attach: str, timing: Timing, rounds: int) -> Point:
+    """One write at a time through a server of that role."""
+    settings = _settings(shape, timing, durability=durability, outstanding=1, attach=attach)
+    return _point(f"write-latency/{shape_text(shape)}/{durability}/{attach}", "write-latency", settings, rounds)
+
+
+def reads(shape: Shape, timing: Timing, rounds: int) -> Point:
+    """Reads only, from every server, each held to its share of a CPU."""
+    return _point(f"reads/{shape_text(shape)}", "read-scaling", _budgeted(shape, 1.0, timing), rounds)
+
+
+def mix(shape: Shape, ratio: float, timing: Timing, rounds: int) -> Point:
+    """Reads and writes through every server, each held to its share of a CPU."""
+    return _point(f"mix/{shape_text(shape)}/{ratio:g}", "read-scaling", _budgeted(shape, ratio, timing), rounds)
+
+
+def election(shape: Shape, fault: str, values: int, rounds: int) -> Point:
+    """Failovers of one ensemble under one write outstanding; a value is one outage."""
+    settings = Settings(
+        voters=shape[0], observers=shape[1], durability="fsync", outstanding=1, warmup=0.2, fault=fault, repeats=1
+    )
+    name = f"election/{shape_text(shape)}/{fault}"
+    return Point(id=name, suite="election", settings=settings, rounds=rounds, values=values)
+
+
+def _settings(shape: Shape, timing: Timing, **more: object) -> Settings:
+    base = Settings(voters=shape[0], observers=shape[1], seconds=timing.seconds, warmup=timing.warmup)
+    return msgspec.structs.replace(base, **more)
+
+
+def _budgeted(shape: Shape, ratio: float, timing: Timing) -> Settings:
+    depth = DEPTH_PER_SERVER * sum(shape)
+    return _settings(
+        shape, timing, durability="buffered", reads=ratio, outstanding=depth, attach="all", cpu_share=CPU_SHARE
+    )
+
+
+def _point(name: str, suite: str, settings: Settings, rounds: int) -> Point:
+    return Point(id=name, suite=suite, settings=settings, rounds=rounds, values=rounds)
+
+
+def smoke() -> tuple[Point, ...]:
+    timing = TIMINGS["smoke"]
+    return (
+        *(write_throughput(shape, "buffered", timing, 1) for shape in ((3, 0), (3, 1))),
+        write_latency((3, 0), "buffered", "leader", timing, 1),
+        *(mix(shape, ratio, timing, 1) for shape in ((3, 0), (3, 1)) for ratio in (0.5, 1.0)),
+        election((3, 0), "crash", 3, 1),
+    )
+
+
+def quick() -> tuple[Point, ...]:
+    timing = TIMINGS["quick"]
+    return (
+        *(write_throughput(shape, "buffered", timing, 6) for shape in FIVE),
+        *_latency_points(timing, 6),
+        *(reads(shape, timing, 4) for shape in FIVE),
+        *(mix(shape, ratio, timing, 3) for shape in ((3, 0), (3, 2)) for ratio in (0.5, 0.9, 1.0)),
+        *(election(shape, "crash", 20, 3) for shape in ((3, 0), (5, 0), (3, 2))),
+        election((3, 0), "freeze", 8, 3),
+    )
+
+
+def full() -> tuple[Point, ...]:
+    timing, rounds = TIMINGS["full"], 15
+    shapes = (*FIVE, (3, 1), (3, 8), (9, 0))
+    ratios = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+    return (
+        *(write_throughput(shape, kind, timing, rounds) for shape in shapes for kind in ("buffered", "fsync")),
+        *_latency_points(timing, rounds),
+        *(write_latency(shape, "buffered", "leader", timing, rounds) for shape in ((1, 0), (7, 0))),
+        write_latency((3, 0), "memory", "leader", timing, rounds),
+        *(reads(shape, timing, rounds) for shape in (*FIVE, (9, 0), (3, 6))),
+        *(mix(shape, ratio, timing, rounds) for shape in FIVE for ratio in ratios),
+        *(election(shape, "crash", 200, 20) for shape in ((3, 0), (5, 0), (3, 2), (7, 0))),
+        *(election((3, 0), fault, 200, 20) for fault in ("freeze", "partition")),
+    )
+
+
+def _latency_points(timing: Timing, rounds: int) -> tuple[Point, ...]:
+    return (
+        write_latency((3, 0), "fsync", "leader", timing, rounds),
+        write_latency((3, 0), "buffered", "leader", timing, rounds),
+        write_latency((3, 0), "buffered", "followers", timing, rounds),
+        write_latency((3, 2), "buffered", "observers", timing, rounds),
+        write_latency((5, 0), "buffered", "leader", timing, rounds),
+    )
+
+
+def profile(name: str) -> Profile:
+    points = {"smoke": smoke, "quick": quick, "full": full}[name]()
+    least, most = (1, 1) if name == "smoke" else (ROUNDS_LEAST, None)
+    return Profile(name=name, budget_s=BUDGETS_S[name], rounds_least=least, rounds_most=most, points=points)
+
+
+def find_point(name: str) -> Point | None:
+    """The point of that id: from `quick` where both know it, so that a point run by itself takes seconds."""
+    return next((point for name_ in ("quick", "full", "smoke") for point in profile(name_).points if point.id == name),
+                None)
+
+
+def estimate_s(point: Point, values: int) -> float:
+    """Seconds that one pyperf run of the point takes on two cores; a first guess, corrected while measuring."""
+    servers = point.settings.voters + point.settings.observers
+    fixed = 1.2 + 0.12 * servers  # interpreters, election, verification
+    if point.suite == "election":
+        outage = 0.25 if point.settings.fault == "crash" else 1.3
+        return fixed + values * (outage + 0.6)  # and until everybody serves again
+    return fixed + values * (point.settings.warmup + point.settings.seconds + 0.1 * servers)

@@ -1,0 +1,58 @@
+"""How a measuring process ends: with its parent, and cleanly at the first signal (DESIGN 3)."""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+PR_SET_PDEATHSIG = 1
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The first INT, TERM or HUP arrived: clean up and leave with `status`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the thread that started this process ends; leave at once if process `parent` is gone already.
+
+    Elsewhere than on Linux only the second half holds.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """The first of SIGNALS raises Interrupted in the main thread, so that `finally` clauses run; later ones do nothing.
+
+    They stay deaf after the block too if one came: what follows is the end of the process.  A signal that was ignored
+    when the process started (nohup) stays ignored.
+    """
+    seen = False
+
+    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        nonlocal seen
+        if not seen:
+            seen = True
+            raise Interrupted(number)
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        if not seen:
+            for number, handler in before.items():
+                signal.signal(number, handler)

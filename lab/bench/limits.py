@@ -1,0 +1,122 @@
+"""What `Settings` may say: every rule in one place, so that a wrong value is one line whoever asked for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from lab.bench.record import Settings
+from workloads import Workload, WorkloadError, load_workload, refine, workload_named, workload_of
+
+SERVERS_MAX = 13  # zab.md 2: what an ensemble of this lab is made of
+
+TARGETS = ("own",)
+TRANSPORTS = ("shm",)
+DURABILITIES = ("fsync", "buffered", "memory")
+ATTACHMENTS = ("leader", "followers", "observers", "all")
+DEATH_DETECTIONS = ("pidfd", "heartbeat")
+FAULTS = ("crash", "freeze", "partition")
+
+WORKLOAD_FIELDS = ("reads", "value_bytes", "keys", "distribution", "zipf_s")  # settings that parametrize the workload
+
+
+class SettingsError(ValueError):
+    """A setting is out of its limits: names the option, what was found and what is allowed."""
+
+
+def option(field: str) -> str:
+    """How the field is typed: `value_bytes` -> `--value-bytes`."""
+    return "--" + field.replace("_", "-")
+
+
+def _one_of(*allowed: str) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: value in allowed), " or ".join(allowed)
+
+
+def _between(least: float, most: float) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: least <= value <= most), f"{least:,} to {most:,}"
+
+
+def _positive() -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: 0 < value < float("inf")), "more than 0"
+
+
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "target": _one_of(*TARGETS),
+    "voters": _between(1, SERVERS_MAX),
+    "observers": _between(0, SERVERS_MAX - 1),
+    "transport": _one_of(*TRANSPORTS),
+    "durability": _one_of(*DURABILITIES),
+    "clients": _between(1, 64),
+    "outstanding": _between(1, 1 << 16),
+    "seconds": _positive(),
+    "warmup": _between(0.0, 3600.0),
+    "seed": _between(0, (1 << 63) - 1),
+    "attach": _one_of(*ATTACHMENTS),
+    "rate": _positive(),
+    "cpu_share": ((lambda share: 0 < share <= 1), "more than 0, at most 1"),
+    "max_outstanding": _between(0, 1 << 20),
+    "batch_txns_max": _between(1, 1 << 20),
+    "death_detection": _one_of(*DEATH_DETECTIONS),
+    "tick_ms": _between(1, 60_000),
+    "sync_limit_ticks": _between(2, 10_000),
+    "init_limit_ticks": _between(3, 10_000),
+    "fault": _one_of(*FAULTS),
+    "repeats": _between(1, 100_000),
+}
+
+
+def check_settings(settings: Settings) -> Settings:
+    """The settings themselves if an ensemble and a load can be made of them; else SettingsError."""
+    for field, (allowed, text) in RULES.items():
+        value = getattr(settings, field)
+        if value is not None and not allowed(value):
+            raise SettingsError(f"{option(field)}: {value!r}, allowed: {text}")
+    total = settings.voters + settings.observers
+    if total > SERVERS_MAX:
+        raise SettingsError(
+            f"--voters {settings.voters} --observers {settings.observers}: {total} servers, allowed: 1 to {SERVERS_MAX}"
+        )
+    if settings.attach == "observers" and not settings.observers:
+        raise SettingsError("--attach observers: there is none, allowed: leader, followers, all (or --observers 1)")
+    if settings.attach == "followers" and settings.voters < 2:
+        raise SettingsError("--attach followers: a single voter leads, allowed: leader, observers, all (or --voters 3)")
+    if settings.init_limit_ticks <= settings.sync_limit_ticks:
+        raise SettingsError(
+            f"--init-limit-ticks: {settings.init_limit_ticks}, "
+            f"allowed: more than --sync-limit-ticks {settings.sync_limit_ticks}"
+        )
+    workload_of_settings(settings)
+    return settings
+
+
+def workload_of_settings(settings: Settings) -> tuple[Workload, msgspec.Struct]:
+    """The workload and its parameters; what they may be is the workload's to say."""
+    try:
+        workload = workload_named(settings.workload, option("workload"))
+        params = workload.params()
+        for field in WORKLOAD_FIELDS:
+            params = refine(params, {field: getattr(settings, field)}, option(field))
+    except WorkloadError as error:
+        raise SettingsError(str(error)) from error
+    return workload, params
+
+
+def check_failover(settings: Settings) -> Settings:
+    """As `check_settings`; moreover a leader's loss must leave a quorum."""
+    check_settings(settings)
+    if settings.fault is None:
+        raise SettingsError(f"--fault: none, allowed: {' or '.join(FAULTS)}")
+    if settings.voters < 3:
+        raise SettingsError(f"--voters: {settings.voters}, allowed for a failover: 3 to {SERVERS_MAX}")
+    if settings.cpu_share is not None:
+        raise SettingsError("--cpu-share: a failover is not measured under a CPU budget; leave it out")
+    return settings
+
+
+def workload_settings(name: str | None) -> dict[str, Any]:
+    """The settings that a preset or a TOML file stands for; none without a name.  Raises WorkloadError."""
+    if name is None:
+        return {}
+    params = load_workload(name)
+    return {"workload": workload_of(params).name, **{field: getattr(params, field) for field in WORKLOAD_FIELDS}}

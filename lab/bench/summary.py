@@ -1,0 +1,60 @@
+"""A record in a few readable lines."""
+
+import statistics
+
+from lab.bench.record import PHASES, FailoverRecord, Record, Settings, TrialRecord
+
+
+def summary(record: Record) -> str:
+    return "\n".join(_trial(record) if isinstance(record, TrialRecord) else _failover(record))
+
+
+def _trial(record: TrialRecord) -> list[str]:
+    settings = record.settings
+    loop = f"open loop {settings.rate:,.0f}/s" if settings.rate is not None else f"{settings.outstanding} outstanding"
+    lines = [
+        f"{_ensemble(settings)}: {settings.clients} x {loop}, {settings.reads:.0%} reads, at {settings.attach}",
+        f"  {record.ops_per_s:,.0f} operations/s over {record.seconds:.2f} s "
+        f"({record.reads_per_s:,.0f} reads/s, {record.writes_per_s:,.0f} writes/s)",
+    ]
+    for kind, use in sorted(record.latency_us.items()):
+        lines.append(
+            f"  {kind:5} latency us: p50 {use.p50:,.0f}  p90 {use.p90:,.0f}  p99 {use.p99:,.0f}  "
+            f"p99.9 {use.p999:,.0f}  max {use.max:,.0f}"
+        )
+    for server in record.servers:
+        throttled = f", throttled {server.throttled_s:.2f} s" if server.throttled_s else ""
+        lines.append(
+            f"  server {server.id} {server.role:9} cpu {server.cpu_s:.2f} s, sent {server.bytes_sent / 1e6:,.1f} MB, "
+            f"rss {server.rss_mb:.0f} MB{throttled}"
+        )
+    lines.append(f"  clients cpu {record.client_cpu_s:.2f} s, late by {record.client_lag_us:,.0f} us (p99)")
+    if record.client_limited:
+        lines.append("  the load processes were the limit: this is not the servers' capacity")
+    if record.errors or record.unknown:
+        lines.append(f"  {record.errors} errors, {record.unknown} operations whose outcome nobody knows")
+    return [*lines, *_verdict(record)]
+
+
+def _failover(record: FailoverRecord) -> list[str]:
+    lines = [f"{_ensemble(record.settings)}: {len(record.outage_ms)} x {record.settings.fault} of the leader"]
+    rows = {"outage": record.outage_ms, **{phase: record.phases_ms[phase] for phase in PHASES}}
+    if record.observer_rejoin_ms:
+        rows["observers rejoin"] = record.observer_rejoin_ms
+    for name, values in rows.items():
+        middle = statistics.median(values)
+        lines.append(f"  {name:16} ms: median {middle:8.1f}  least {min(values):8.1f}  most {max(values):8.1f}")
+    lines.append(f"  {record.acknowledged:,} writes acknowledged, {record.unknown} whose outcome nobody knows")
+    return [*lines, *_verdict(record)]
+
+
+def _ensemble(settings: Settings) -> str:
+    return f"{settings.voters} voters + {settings.observers} observers, {settings.transport}, {settings.durability}"
+
+
+def _verdict(record: Record) -> list[str]:
+    checks = record.checks
+    checked = f"{checks.writes:,} writes, {checks.reads:,} of {checks.reads_total:,} reads, {checks.replicas} replicas"
+    if record.verified:
+        return [f"  verified: {checked}"]
+    return [f"  NOT VERIFIED: {checked}", *(f"    {finding}" for finding in checks.findings)]

@@ -1,0 +1,252 @@
+"""The commands (DESIGN 5): options in, one call, results out.  Whatever is worth a unit test is elsewhere.
+
+stdout is data, progress and complaints go to stderr.  Exit status: 0 done, 1 a measurement failed its checks or a
+comparison found a regression, 2 it could not be done (one line, `lab: ...`), 128 + n ended by signal n.
+Nothing heavy is imported before a command is chosen.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lab.bench.record import Settings
+
+DEFAULTS = Settings()
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NotYet(click.ParamType):
+    """A choice of which some values are named in the documentation but not part of this version."""
+
+    name = "choice"
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        self.allowed = allowed
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        return "|".join(self.allowed)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.allowed:
+            self.fail(f"{value!r} is not available in this version, allowed: {' or '.join(self.allowed)}.", param, ctx)
+        return value
+
+
+def _option(field: str, help_: str, **more: Any) -> Callable[[F], F]:
+    """An option that sets the field of Settings of the same name, with that field's default."""
+    more = {"default": getattr(DEFAULTS, field), "show_default": True, **more}
+    return click.option("--" + field.replace("_", "-"), field, help=help_, **more)
+
+
+def _options(*several: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        for option in reversed(several):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _workload_option(field: str, help_: str, kind: Any) -> Callable[[F], F]:
+    """Like `_option`, but unset unless typed, so that a preset's value stands."""
+    text = f"{help_}  [default: {getattr(DEFAULTS, field)}]"
+    return _option(field, text, default=None, show_default=False, type=kind)
+
+
+DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="where servers keep their data  [/var/tmp]")
+RESULTS = click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+REPORTS = click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
+JSON = click.option("--json", "as_json", is_flag=True, help="print the record as one line of JSON, nothing else")
+WORKLOAD = click.option("--workload", metavar="PRESET|FILE.toml", help="a named workload; options typed here win")
+DISTRIBUTION = _workload_option("distribution", "of keys: uniform or zipf", str)
+DEATH_DETECTION = _option(
+    "death_detection", "how servers learn of a peer's end", type=click.Choice(["pidfd", "heartbeat"])
+)
+ENSEMBLE = _options(
+    _option("target", "the system to measure", type=NotYet(["own"])),
+    _option("voters", "servers that vote", type=int),
+    _option("observers", "servers that only learn", type=int),
+    _option("transport", "links between processes", type=NotYet(["shm"])),
+    _option("durability", "of an acknowledged write", type=click.Choice(["fsync", "buffered", "memory"])),
+    _option("seed", "of the workload and the servers", type=int),
+    _option("attach", "servers that clients hold sessions to",
+            type=click.Choice(["leader", "followers", "observers", "all"])),
+    DEATH_DETECTION,
+    DATA_DIR,
+)  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def commands() -> None:
+    """A benchmark and performance lab for Zab, the atomic broadcast behind ZooKeeper."""
+
+
+@commands.command()
+@ENSEMBLE
+@WORKLOAD
+@_workload_option("reads", "share of operations that are reads", float)
+@_workload_option("value_bytes", "size of a value", int)
+@_workload_option("keys", "how many", int)
+@DISTRIBUTION
+@_option("clients", "load processes", type=int)
+@_option("outstanding", "operations in flight per client", type=int)
+@_option("seconds", "length of the measured window", type=float)
+@_option("warmup", "seconds of load before it", type=float)
+@_option("rate", "operations/s over all clients: open loop  [default: closed loop]", type=float, show_default=False)
+@_option("cpu_share", "of one CPU for each server  [default: no limit]", type=float, show_default=False)
+@_option("max_outstanding", "uncommitted batches at the leader; 0: unbounded", type=int)
+@_option("batch_txns_max", "transactions in one proposal", type=int)
+@JSON
+def trial(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
+    """Measure one workload on one ensemble, and verify it."""
+    from lab.bench.trial import trial as measure
+
+    return _print_record(measure(_settings(fields), data_dir=data_dir), as_json)
+
+
+@commands.command()
+@ENSEMBLE
+@WORKLOAD
+@DISTRIBUTION
+@_option("fault", "what befalls the leader", default="crash", type=click.Choice(["crash", "freeze", "partition"]))
+@_option("repeats", "failovers of the one ensemble", default=20, type=int)
+@JSON
+def failover(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
+    """Measure how long a client is without a leader, phase by phase, and verify that no write was lost."""
+    from lab.bench.failover import failover as measure
+
+    return _print_record(measure(_settings({"outstanding": 1, **fields}), data_dir=data_dir), as_json)
+
+
+@commands.command()
+@click.option("--profile", type=click.Choice(["smoke", "quick", "full"]), default="quick", show_default=True,
+              help="under a minute, 6 minutes, about 3 hours")  # fmt: skip
+@click.option("--only", metavar="SUITE,...", help="of election, write-latency, read-scaling  [default: all]")
+@click.option("--run", "name", metavar="NAME", help="of the new folder under results/  [default: date and time]")
+@click.option("--seed", type=int, default=1, show_default=True, help="of the order of measuring and the workloads")
+@WORKLOAD
+@DISTRIBUTION
+@DEATH_DETECTION
+@DATA_DIR
+@RESULTS
+@REPORTS
+def bench(results: Path, reports: Path, **asked: Any) -> int:
+    """Measure a whole profile, then write results/NAME/ and reports/NAME/."""
+    from lab.bench.command import run_bench
+    from lab.report.build import build_report
+
+    outcome = run_bench(results, argv=tuple(sys.argv[1:]), **asked)
+    report = build_report(outcome.folder, reports)
+    for sentence in report.sentences:
+        click.echo(sentence)
+    click.echo(f"results: {outcome.folder}")
+    for path in report.paths:
+        click.echo(f"report: {path}")
+    for failure in outcome.failures:
+        click.echo(f"lab: failed: {failure}", err=True)
+    return 1 if outcome.failures else 0
+
+
+@commands.command()
+@click.argument("run")
+@RESULTS
+@REPORTS
+def report(run: str, results: Path, reports: Path) -> int:
+    """Rebuild reports/RUN from results/RUN alone."""
+    from lab.report.build import build_report
+    from lab.report.reading import find_run
+
+    built = build_report(find_run(run, results), reports)
+    for sentence in built.sentences:
+        click.echo(sentence)
+    for path in built.paths:
+        click.echo(f"report: {path}")
+    return 0
+
+
+@commands.command()
+@JSON
+@DATA_DIR
+def doctor(as_json: bool, data_dir: Path | None) -> int:
+    """What this machine can do, and what to do about what it cannot."""
+    from lab.bench.checkup import checkup_text
+    from lab.cluster.facts import gather_facts
+
+    facts = gather_facts(data_dir)
+    click.echo(_json(facts) if as_json else checkup_text(facts))
+    return 0
+
+
+def _settings(fields: dict[str, Any]) -> Settings:
+    """Typed options over the workload's parameters over the defaults."""
+    from lab.bench.limits import workload_settings
+
+    typed = {field: value for field, value in fields.items() if value is not None}
+    return Settings(**{**workload_settings(typed.pop("workload", None)), **typed})
+
+
+def _print_record(record: Any, as_json: bool) -> int:
+    from lab.bench.summary import summary
+
+    click.echo(_json(record) if as_json else summary(record))
+    return 0 if record.verified else 1
+
+
+def _json(value: Any) -> str:
+    import msgspec
+    import orjson
+
+    return orjson.dumps(msgspec.to_builtins(value)).decode()
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """What is told in one line: bad input, and a world that does not do what was asked."""
+    from lab.bench.limits import SettingsError
+    from lab.bench.record import RecordError
+    from lab.cluster.errors import ClusterError
+    from lab.targets.target import TargetError
+    from lab.zab.errors import ConfigError
+    from workloads import WorkloadError
+
+    return SettingsError, RecordError, ConfigError, WorkloadError, TargetError, ClusterError, OSError
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, click.ClickException):
+        text, context = error.format_message(), getattr(error, "ctx", None)
+        if isinstance(error, click.NoSuchOption | click.UsageError) and not isinstance(error, click.BadParameter):
+            text += f" (see {context.command_path if context else 'lab'} --help)"
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = str(error)
+    return " ".join(text.split())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit."""
+    from lab.bench.lifeline import Interrupted, interruptible
+
+    try:
+        with interruptible():
+            status = commands.main(args=argv, prog_name="lab", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        status = 2
+    except click.ClickException as error:
+        click.echo(f"lab: {_in_one_line(error)}", err=True)
+        status = 2
+    except (Interrupted, click.Abort) as error:
+        click.echo("lab: interrupted; nothing is left running", err=True)
+        status = getattr(error, "status", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        status = 141
+    except _expected_errors() as error:
+        click.echo(f"lab: {_in_one_line(error)}", err=True)
+        status = 2
+    sys.exit(status)

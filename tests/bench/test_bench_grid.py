@@ -1,0 +1,122 @@
+"""The grid is DESIGN's table, point for point."""
+
+import pytest
+
+from lab.bench.grid import (
+    BUDGETS_S,
+    LOOPS,
+    PROFILES,
+    SUITES,
+    estimate_s,
+    find_point,
+    profile,
+)
+from lab.bench.limits import check_failover, check_settings
+
+FIVE = ("3+0", "3+2", "5+0", "3+4", "7+0")
+LATENCY = (
+    "write-latency/3+0/fsync/leader",
+    "write-latency/3+0/buffered/leader",
+    "write-latency/3+0/buffered/followers",
+    "write-latency/3+2/buffered/observers",
+    "write-latency/5+0/buffered/leader",
+)
+EXPECTED = {  # profile: id -> (rounds, values)
+    "smoke": {
+        **{f"write-throughput/{shape}/buffered": (1, 1) for shape in ("3+0", "3+1")},
+        "write-latency/3+0/buffered/leader": (1, 1),
+        **{f"mix/{shape}/{ratio}": (1, 1) for shape in ("3+0", "3+1") for ratio in ("0.5", "1")},
+        "election/3+0/crash": (1, 3),
+    },
+    "quick": {
+        **{f"write-throughput/{shape}/buffered": (6, 6) for shape in FIVE},
+        **dict.fromkeys(LATENCY, (6, 6)),
+        **{f"reads/{shape}": (4, 4) for shape in FIVE},
+        **{f"mix/{shape}/{ratio}": (3, 3) for shape in ("3+0", "3+2") for ratio in ("0.5", "0.9", "1")},
+        **{f"election/{shape}/crash": (3, 20) for shape in ("3+0", "5+0", "3+2")},
+        "election/3+0/freeze": (3, 8),
+    },
+    "full": {
+        **{
+            f"write-throughput/{shape}/{durability}": (15, 15)
+            for shape in (*FIVE, "3+1", "3+8", "9+0")
+            for durability in ("buffered", "fsync")
+        },
+        **dict.fromkeys(LATENCY, (15, 15)),
+        "write-latency/1+0/buffered/leader": (15, 15),
+        "write-latency/7+0/buffered/leader": (15, 15),
+        "write-latency/3+0/memory/leader": (15, 15),
+        **{f"reads/{shape}": (15, 15) for shape in (*FIVE, "9+0", "3+6")},
+        **{
+            f"mix/{shape}/{ratio}": (15, 15)
+            for shape in FIVE
+            for ratio in ("0", "0.25", "0.5", "0.75", "0.9", "0.99", "1")
+        },
+        **{f"election/{shape}/crash": (20, 200) for shape in ("3+0", "5+0", "3+2", "7+0")},
+        "election/3+0/freeze": (20, 200),
+        "election/3+0/partition": (20, 200),
+    },
+}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_is_the_table(name):
+    assert {point.id: (point.rounds, point.values) for point in profile(name).points} == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_point_is_possible_and_says_what_it_is(name):
+    for point in profile(name).points:
+        family, shape, *rest = point.id.split("/")
+        voters, observers = map(int, shape.split("+"))
+        settings = point.settings
+        assert (settings.voters, settings.observers) == (voters, observers)
+        assert point.suite in SUITES
+        assert point.suite in LOOPS
+        if family == "election":
+            assert check_failover(settings).fault == rest[0]
+            continue
+        check_settings(settings)
+        match family:
+            case "write-throughput":
+                assert (settings.outstanding, settings.durability, settings.reads) == (256, rest[0], 0.0)
+            case "write-latency":
+                assert (settings.outstanding, [settings.durability, settings.attach]) == (1, rest)
+            case "reads" | "mix":
+                assert (settings.cpu_share, settings.attach) == (0.1, "all")
+                assert settings.reads == (float(rest[0]) if rest else 1.0)
+
+
+def test_values_are_shared_out_over_the_rounds_and_extra_rounds_repeat_the_first():
+    point = find_point("election/3+0/crash")
+    assert point is not None
+    assert [point.values_in(round_) for round_ in range(4)] == [7, 7, 6, 7]
+
+
+def test_an_id_means_one_configuration_in_every_profile_but_for_its_length():
+    for name in PROFILES:
+        for point in profile(name).points:
+            other = find_point(point.id)
+            assert other is not None
+            differing = {
+                field
+                for field in other.settings.__struct_fields__
+                if getattr(other.settings, field) != getattr(point.settings, field)
+            }
+            assert differing <= {"seconds", "warmup"}, point.id
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_plan_fits_its_budget(name):
+    asked = profile(name)
+    total = sum(
+        estimate_s(point, point.values_in(round_)) for point in asked.points for round_ in range(point.rounds)
+    )
+    assert total < BUDGETS_S[name] * 1.1
+    assert BUDGETS_S["smoke"] <= 60
+    assert BUDGETS_S["quick"] <= 360
+
+
+def test_only_smoke_may_have_a_single_round():
+    rounds = {name: (profile(name).rounds_least, profile(name).rounds_most) for name in PROFILES}
+    assert rounds == {"smoke": (1, 1), "quick": (3, None), "full": (3, None)}
