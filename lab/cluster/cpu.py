@@ -119,6 +119,10 @@ class CpuBudgets:
             return "none"
         return self._hierarchy.mechanism
 
+    def try_out(self) -> str:
+        """The mechanism that `limit` would use, tried out on a group without processes."""
+        return self.limit({0: 0}, 0.5)
+
     def lift(self) -> None:
         """Nobody is held back any more; the groups and their statistics stay."""
         for group in self._groups.values():
@@ -126,7 +130,7 @@ class CpuBudgets:
 
     def add(self, server: int, pid: int) -> None:
         """A new incarnation of a server that has a group joins it; another server is not touched."""
-        if (group := self._groups.get(server)) is not None:
+        if (group := self._groups.get(server)) is not None and pid:  # writing 0 would move ourselves
             with suppress(ProcessLookupError):  # it has just ended, which is not this object's business
                 _write(group / "cgroup.procs", str(pid))
 

@@ -63,32 +63,29 @@ class Server(Endpoint):
 
 
 class LoadProcess(Endpoint):
-    """A process that somebody else starts with `fds` inherited; it learns everything from that socket.
+    """A process that somebody else starts, with one end of a control socket; it learns everything from that.
 
     Its end is seen as the end of a pipe, whose other end travels to it in Welcome and is held by nobody else.
     """
 
     def __init__(self, number: int, servers: list[tuple[int, str]]) -> None:
         """`servers` are all members of the ensemble, each with "voter" or "observer"."""
-        control, self._childs_end = ControlSocket.pair()
+        control, its_end = ControlSocket.pair()
         super().__init__("client", number, new_incarnation(), control, Bell.create())
-        self.life_fd, held_by_process = os.pipe()
+        self.inherited_fd = os.dup(its_end.fileno())  # for the process; belongs to whoever starts it
+        its_end.close()
         control.set_blocking(False)
+        self.life_fd, held_by_process = os.pipe()
         try:
             welcome = Welcome(number, self.incarnation, servers)
             self.send(welcome, (self.bell.event_fd, self.bell.page_fd, held_by_process))
         except BaseException:
             self.close()
+            os.close(self.inherited_fd)
             raise
         finally:
             os.close(held_by_process)
 
-    @property
-    def fds(self) -> tuple[int, ...]:
-        """What the process inherits; they stay this object's."""
-        return (self._childs_end.fileno(),)
-
     def close(self) -> None:
         super().close()
-        self._childs_end.close()
         os.close(self.life_fd)

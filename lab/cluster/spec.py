@@ -1,8 +1,11 @@
 """What an ensemble of processes is to be: data, checked before anything is started."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
-from lab.node.config import DeathDetection, Durability, NodeConfig, ZabConfig
+from lab.node.config import ConfigError, DeathDetection, Durability, NodeConfig, ZabConfig
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,3 +37,19 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             link_queue_bytes_max=self.link_queue_bytes_max,
             cpus=self.cpus.get(server, ()),
         )
+
+
+def spec_of(*, voters: int, observers: int, limits: Mapping[str, Any], **settings: Any) -> ClusterSpec:
+    """From plain values: voters get ids 1..V, observers V+1..V+O; `limits` are of ZabConfig, `settings` of the spec.
+
+    Raises ConfigError naming the field.
+    """
+    for field, count in (("voters", voters), ("observers", observers)):
+        if count < 0:
+            raise ConfigError(f"{field}={count}: must be at least 0")
+    ids = range(1, voters + observers + 1)
+    members = {"voters": list(ids[:voters]), "observers": list(ids[voters:])}
+    try:
+        return msgspec.convert({"zab": {**members, **limits}, **settings}, ClusterSpec)
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error)) from error

@@ -5,6 +5,7 @@ itself is noticed at the next call.  Every wait has a deadline; past it, Cluster
 """
 
 import itertools
+import os
 import signal
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -211,8 +212,12 @@ class Cluster:
 
     # -- load processes
 
-    def attach_client(self, number: int) -> None:
-        """Make a place for load process `number`, linked to every server that runs; an earlier one's is given up."""
+    def attach_client(self, number: int) -> tuple[int, ...]:
+        """Make a place for load process `number`, linked to every server that runs; an earlier one's is given up.
+
+        Returns what the process inherits (`pass_fds`): its control socket.  Its starter closes them.
+        The first record there is Welcome; links come and go by Attach and Detach, as for a server; EOF means exit.
+        """
         self.detach_client(number)
         kinds = dict.fromkeys(self.spec.zab.observers, "observer")
         load = LoadProcess(number, [(server, kinds.get(server, "voter")) for server in self.members])
@@ -220,17 +225,10 @@ class Cluster:
             self._network.add_load(load)
         except BaseException:
             load.close()
+            os.close(load.inherited_fd)
             raise
         self._inbox.add(load)
-
-    def client_fds(self, number: int) -> tuple[int, ...]:
-        """What load process `number` inherits (`pass_fds`): its control socket.  The descriptors stay the cluster's.
-
-        The first record on it is Welcome; links come and go by Attach and Detach, as for a server; EOF means exit.
-        """
-        if number not in self._loads:
-            raise ClusterError(f"load process {number} was not attached, or has ended: attach it again")
-        return self._loads[number].fds
+        return (load.inherited_fd,)
 
     def detach_client(self, number: int) -> None:
         """Give up load process `number`, if there is one: its control socket ends, which tells it to exit."""
@@ -248,7 +246,7 @@ class Cluster:
         has noticed yet, ask for those that have to notice it.
         """
         members = self.answering() if among is None else among
-        self._wait(
+        self.wait(
             lambda: leader_of(self._reports(members)) > 0,
             timeout_s,
             lambda: f"the ensemble does not serve: {describe(self._reports(members))}; logs are in {self.folder}",
@@ -297,6 +295,21 @@ class Cluster:
             process.close()
         if self._ended:
             raise ClusterError("; ".join(f"server {number} ended: {how}" for number, how in self._ended.items()))
+
+    def wait(
+        self, done: Callable[[], bool], timeout_s: float, otherwise: Callable[[], str], ask_every_s: float | None = None
+    ) -> None:
+        """Take in reports until `done` holds; past the deadline, raises ClusterError with what `otherwise` says.
+
+        `done` is asked after every report, and every `ask_every_s` if that is given.
+        """
+        deadline = time.monotonic() + timeout_s
+        self.pump(0.0)
+        while not done():
+            left_s = deadline - time.monotonic()
+            if left_s < 0.0:
+                raise ClusterError(f"within {timeout_s:g} s: {otherwise()}")
+            self.pump(left_s if ask_every_s is None else min(left_s, ask_every_s))
 
     # -- CPU budgets
 
@@ -363,17 +376,9 @@ class Cluster:
     def _answers(self, asked: dict[int, int], timeout_s: float) -> dict[int, Status | Inspected]:
         """`asked`: server -> number of the question."""
         heard = self._inbox.answers
-        self._wait(
+        self.wait(
             lambda: all(question in heard for question in asked.values()),
             timeout_s,
             lambda: f"no answer from servers {[number for number in asked if asked[number] not in heard]}",
         )
         return {number: heard.pop(question) for number, question in asked.items()}
-
-    def _wait(self, done: Callable[[], bool], timeout_s: float, otherwise: Callable[[], str]) -> None:
-        deadline = time.monotonic() + timeout_s
-        self.pump(0.0)
-        while not done():
-            if time.monotonic() > deadline:
-                raise ClusterError(f"within {timeout_s:g} s: {otherwise()}")
-            self.pump(deadline - time.monotonic())

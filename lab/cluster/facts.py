@@ -1,0 +1,133 @@
+"""What this machine can do for an ensemble of processes: measured or tried out, never guessed.  Prints nothing."""
+
+import contextlib
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from lab.cluster.cleanup import remove_group
+from lab.cluster.cpu import CpuBudgets, available_cpus, find_hierarchy
+from lab.cluster.run_folder import VOLATILE, default_base, filesystem_of
+from lab.transport.pidfd import open_pidfd
+
+SYNCS = 50
+SYNC_BYTES = 4096
+SLEEPS = 50
+SLEEP_ASKED_S = 50e-6
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """Of this machine and of the folder that servers would keep their data in."""
+
+    cpus: int  # that this process may use
+    governor: str  # of CPU 0; "unknown" where the kernel does not say
+    eventfd: bool
+    memfd: bool
+    pidfd: bool
+    cgroup: str  # cgroup-v1, cgroup-v2 or none: the mechanism that a CPU budget would use here and now
+    cgroup_refused: str  # why there is none; empty if there is one
+    data_dir: str
+    filesystem: str  # type of the file system that holds data_dir
+    fsync_works: bool  # False on a file system in memory, where durability=fsync is refused
+    fdatasync_us: float  # median of 50 writes of 4 KiB, each synced; 0 if the folder cannot be written
+    data_dir_refused: str  # why nothing can be written there; empty if something can
+    clock_resolution_ns: float  # of CLOCK_MONOTONIC, as the kernel states it
+    clock_step_ns: int  # smallest difference between two readings in a row
+    sleep_us: float  # median length of a sleep that asked for 50 us
+
+
+def gather_facts(data_dir: Path | None = None) -> Facts:
+    """Takes a fraction of a second, most of it for the disk; leaves nothing behind."""
+    where = (data_dir or default_base()).absolute()
+    folder = _existing(where)
+    kind = filesystem_of(folder)
+    fdatasync_us, refused = _fdatasync_us(folder)
+    cgroup, cgroup_refused = _cgroup()
+    return Facts(
+        cpus=len(available_cpus()),
+        governor=_governor(),
+        eventfd=hasattr(os, "eventfd") and _works(lambda: os.eventfd(0)),
+        memfd=hasattr(os, "memfd_create") and _works(lambda: os.memfd_create("zab-probe")),
+        pidfd=_works(lambda: open_pidfd(os.getpid())),
+        cgroup=cgroup,
+        cgroup_refused=cgroup_refused,
+        data_dir=str(where),
+        filesystem=kind,
+        fsync_works=kind not in VOLATILE,
+        fdatasync_us=fdatasync_us,
+        data_dir_refused=refused,
+        clock_resolution_ns=time.get_clock_info("monotonic").resolution * 1e9,
+        clock_step_ns=_clock_step_ns(),
+        sleep_us=_sleep_us(),
+    )
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _works(make: Callable[[], int]) -> bool:
+    try:
+        os.close(make())
+    except OSError:
+        return False
+    return True
+
+
+def _governor() -> str:
+    try:
+        return GOVERNOR.read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def _cgroup() -> tuple[str, str]:
+    """Try a budget out on a group without processes: (mechanism, "") or ("none", why)."""
+    made: list[str] = []
+    budgets = CpuBudgets(f"zab-lab-probe-{os.getpid()}", made.append, find_hierarchy())
+    try:
+        return budgets.try_out(), budgets.refused
+    finally:
+        for group in reversed(made):
+            remove_group(os.fsencode(group), time.monotonic() + 1.0)
+
+
+def _fdatasync_us(folder: Path) -> tuple[float, str]:
+    """As the log does it: into room that is there already.  (median, "") or (0, why not)."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            fd, data, costs = file.fileno(), os.urandom(SYNC_BYTES), []
+            with contextlib.suppress(OSError):  # a file system without it grows the file instead
+                os.posix_fallocate(fd, 0, SYNCS * SYNC_BYTES)
+            os.fsync(fd)
+            for _ in range(SYNCS):
+                started = time.perf_counter_ns()
+                os.write(fd, data)
+                os.fdatasync(fd)
+                costs.append(time.perf_counter_ns() - started)
+    except OSError as error:
+        return 0.0, f"{folder}: {error.strerror}"
+    return statistics.median(costs) / 1e3, ""
+
+
+def _clock_step_ns() -> int:
+    readings = [time.monotonic_ns() for _ in range(10_000)]
+    return min(later - earlier for earlier, later in itertools.pairwise(readings) if later > earlier)
+
+
+def _sleep_us() -> float:
+    lengths = []
+    for _ in range(SLEEPS):
+        started = time.perf_counter_ns()
+        time.sleep(SLEEP_ASKED_S)
+        lengths.append(time.perf_counter_ns() - started)
+    return statistics.median(lengths) / 1e3

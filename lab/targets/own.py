@@ -1,0 +1,197 @@
+"""The lab's own ensemble as a target: servers as OS processes, linked by shared memory (DESIGN 3)."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from lab.client.history import ReplicaState
+from lab.cluster.cpu import all_on
+from lab.cluster.errors import ClusterError
+from lab.cluster.spec import ClusterSpec, spec_of
+from lab.cluster.supervisor import Cluster
+from lab.faults import AnyFault, Crash, Freeze, Heal, Partition, Restart, Thaw
+from lab.targets.target import Connector, PhaseMark, ServerInfo, TargetError, Usage
+
+SETTLE_TIMEOUT_S = 60.0  # for everybody to apply the last write, a snapshot transfer included
+SETTLE_PAUSE_S = 0.01
+SETTLED_LOOKS = 2  # in a row: a request that was still in a ring at the first is seen at the next
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+ROLES = ("looking", "follower", "leader", "observer")  # by ServerState
+
+
+class OwnTarget:
+    """Voters have ids 1..V, observers V+1..V+O.  Implements `lab.targets.target.Target`."""
+
+    name = "own"
+
+    def __init__(
+        self,
+        *,
+        voters: int = 3,
+        observers: int = 0,
+        durability: str = "fsync",
+        death_detection: str = "pidfd",
+        tick_ms: int = 100,
+        sync_limit_ticks: int = 5,
+        init_limit_ticks: int = 20,
+        max_outstanding: int = 0,
+        batch_txns_max: int = 4096,
+        finalize_early: bool = True,
+        data_dir: str | Path | None = None,
+        seed: int = 1,
+        cpus: tuple[int, ...] = (),
+    ) -> None:
+        """Starts nothing yet.  `cpus`: where all servers may run; empty: where this process may.
+
+        Raises TargetError for settings that make no ensemble.
+        """
+        with _as_target_error():
+            self._spec: ClusterSpec = spec_of(
+                voters=voters,
+                observers=observers,
+                limits={
+                    "sync_limit_ticks": sync_limit_ticks,
+                    "init_limit_ticks": init_limit_ticks,
+                    "max_outstanding": max_outstanding,
+                    "batch_txns_max": batch_txns_max,
+                    "finalize_early": finalize_early,
+                },
+                durability=durability,
+                death_detection=death_detection,
+                tick_ms=tick_ms,
+                data_dir=None if data_dir is None else str(data_dir),
+                seed=seed,
+                cpus=all_on(range(1, voters + observers + 1), cpus),
+            )
+        self._cluster: Cluster | None = None
+
+    @property
+    def cluster(self) -> Cluster:
+        """The processes behind it.  Raises TargetError before `start` and after `stop`."""
+        if self._cluster is None:
+            raise TargetError("own: the ensemble is not running: start it first")
+        return self._cluster
+
+    def start(self) -> None:
+        if self._cluster is not None:
+            raise TargetError("own: the ensemble is running already: stop it first")
+        cluster = Cluster(self._spec)
+        with _as_target_error():
+            cluster.start()
+        self._cluster = cluster
+
+    def stop(self) -> None:
+        """End and remove everything; a second call does nothing."""
+        cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            with _as_target_error():
+                cluster.close()
+
+    def servers(self) -> list[ServerInfo]:
+        """All members; one that is frozen or does not run is `looking`."""
+        with _as_target_error():
+            status = self.cluster.status()
+        return [
+            ServerInfo(server, ROLES[status[server].state] if server in status else "looking")
+            for server in self.cluster.members
+        ]
+
+    def connector(self, client: int, servers: list[int]) -> Connector:
+        """`text` is JSON: client, fd (the control socket), servers (those to attach to first).
+
+        The descriptor belongs to the caller, who closes it once the load process has inherited it.  On it the load
+        process is sent Welcome, and then the links to all servers (lab/node/control.py).
+        """
+        with _as_target_error():
+            fds = self.cluster.attach_client(client)
+        text = msgspec.json.encode({"client": client, "fd": fds[0], "servers": servers}).decode()
+        return Connector(text, fds)
+
+    def replicas(self, unknown: list[tuple[int, int]]) -> list[ReplicaState]:
+        """Frozen and crashed servers are left out; a server that is cut off never catches up: heal first."""
+        with _as_target_error():
+            return [self._replica(server, unknown) for server in self._wait_until_settled()]
+
+    def usage(self) -> list[Usage]:
+        """Of the servers that answer; one that was restarted counts from its restart."""
+        with _as_target_error():
+            status, pids = self.cluster.status(), self.cluster.pids()
+        return [Usage(n, s.cpu_ns / 1e9, s.bytes_sent, _rss_mb(pids[n])) for n, s in status.items()]
+
+    def marks(self) -> list[PhaseMark]:
+        with _as_target_error():
+            reports = self.cluster.transitions()
+        return [
+            PhaseMark(server, r.at_ns, r.what, r.state.name.lower(), r.phase.name.lower(), r.epoch, r.leader)
+            for server, r in reports
+        ]
+
+    def inject(self, fault: AnyFault) -> int:
+        cluster = self.cluster
+        with _as_target_error():
+            match fault:
+                case Crash(server):
+                    return cluster.crash(server)
+                case Restart(server):
+                    return cluster.start_server(server)
+                case Freeze(server):
+                    return cluster.freeze(server)
+                case Thaw(server):
+                    return cluster.thaw(server)
+                case Partition(groups):
+                    return cluster.partition(groups)
+                case Heal():
+                    return cluster.heal()
+
+    def limit_cpu(self, share: float | None) -> str:
+        with _as_target_error():
+            return self.cluster.limit_cpu(share)
+
+    def why_no_budget(self) -> str:
+        """One line for people, once `limit_cpu` has answered none to a share; empty otherwise."""
+        return self.cluster.why_no_budget()
+
+    def throttled_s(self) -> dict[int, float]:
+        """For how long a budget has held each server back since the first `limit_cpu`; empty without budgets."""
+        return self.cluster.throttled_s()
+
+    def _wait_until_settled(self) -> list[int]:
+        """Wait until all that answer have applied the leader's last transaction; returns their ids."""
+        cluster, looks = self.cluster, 0
+
+        def settled() -> bool:
+            nonlocal looks
+            status = cluster.status()
+            last = [s.last_zxid for n, s in status.items() if s.leader == n and ROLES[s.state] == "leader"]
+            applied = {(s.applied_zxid, s.leader) for s in status.values()}
+            looks = looks + 1 if len(last) == len(applied) == 1 and applied.pop()[0] == last[0] else 0
+            return looks >= SETTLED_LOOKS
+
+        cluster.wait_until_serving(SETTLE_TIMEOUT_S)
+        cluster.wait(settled, SETTLE_TIMEOUT_S, lambda: "a server has not applied the last write", SETTLE_PAUSE_S)
+        return cluster.answering()
+
+    def _replica(self, server: int, unknown: list[tuple[int, int]]) -> ReplicaState:
+        states = [msgspec.msgpack.decode(data, type=ReplicaState) for data in self.cluster.inspect(server, unknown)]
+        found = {request: zxid for state in states for request, zxid in state.took_effect.items()}
+        return msgspec.structs.replace(states[0], took_effect=found)
+
+
+def _rss_mb(pid: int) -> float:
+    """Resident memory, the shared pages of links included."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 1e6
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+
+
+@contextmanager
+def _as_target_error() -> Iterator[None]:
+    try:
+        yield
+    except (ClusterError, ValueError) as error:  # ConfigError is a ValueError, and so is an impossible CPU share
+        raise TargetError(f"own: {error}") from error
