@@ -169,11 +169,31 @@ def report(run: str, results: Path, reports: Path) -> int:
 
 
 @commands.command()
+@click.argument("runs", metavar="A B | RUN", nargs=-1, required=True)
+@click.option("--by", type=click.Choice(["target", "shape", "durability", "transport"]), help="within one run, along this")
+@click.option("--force", is_flag=True, help="compare what was measured on other machines or with other settings, too")
+@RESULTS
+def compare(runs: tuple[str, ...], by: str | None, force: bool, results: Path) -> int:
+    """Put two runs, or the configurations of one, side by side; exit status 1 on a regression."""
+    from lab.report.compare import compare_by, compare_runs
+    from lab.report.reading import find_run, load_run
+
+    if len(runs) != (2 if by is None else 1):
+        allowed = "A B, or one RUN with --by" if by is None else "one RUN with --by"
+        raise click.UsageError(f"{len(runs)} runs given, allowed: {allowed}")
+    loaded = [load_run(find_run(run, results)) for run in runs]
+    found = compare_runs(*loaded, force=force) if by is None else compare_by(loaded[0], by, force=force)
+    for line in found.lines:
+        click.echo(line)
+    return 1 if found.regressions else 0
+
+
+@commands.command()
 @JSON
 @DATA_DIR
 def doctor(as_json: bool, data_dir: Path | None) -> int:
     """What this machine can do, and what to do about what it cannot."""
-    from lab.bench.checkup import checkup_text
+    from lab.cluster.advice import checkup_text
     from lab.cluster.facts import gather_facts
 
     facts = gather_facts(data_dir)

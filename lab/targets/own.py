@@ -119,8 +119,11 @@ class OwnTarget:
     def usage(self) -> list[Usage]:
         """Of the servers that answer; one that was restarted counts from its restart."""
         with _as_target_error():
-            status, pids = self.cluster.status(), self.cluster.pids()
-        return [Usage(n, s.cpu_ns / 1e9, s.bytes_sent, _rss_mb(pids[n])) for n, s in status.items()]
+            status, pids, throttled = self.cluster.status(), self.cluster.pids(), self.cluster.throttled_s()
+        return [
+            Usage(n, s.cpu_ns / 1e9, s.bytes_sent, _rss_mb(pids[n]), s.at_ns, throttled.get(n, 0.0))
+            for n, s in status.items()
+        ]
 
     def marks(self) -> list[PhaseMark]:
         with _as_target_error():
@@ -154,10 +157,6 @@ class OwnTarget:
     def why_no_budget(self) -> str:
         """One line for people, once `limit_cpu` has answered none to a share; empty otherwise."""
         return self.cluster.why_no_budget()
-
-    def throttled_s(self) -> dict[int, float]:
-        """For how long a budget has held each server back since the first `limit_cpu`; empty without budgets."""
-        return self.cluster.throttled_s()
 
     def _wait_until_settled(self) -> list[int]:
         """Wait until all that answer have applied the leader's last transaction; returns their ids."""

@@ -1,0 +1,45 @@
+"""The facts of `doctor` in words: what works, and what to do about what does not."""
+
+from lab.cluster.facts import Facts
+
+GOOD_SYNC_US = 2000.0  # above it durability=fsync measures little but the disk
+GOOD_SLEEP_US = 500.0
+
+
+def checkup_text(facts: Facts) -> str:
+    """One line a fact; what is missing or in the way is followed by what to do."""
+    lines = []
+    for name, fine, found, advice in _checks(facts):
+        lines.append(f"{'ok' if fine else 'look':4} {name:12} {found}")
+        if not fine:
+            lines.append(f"     {'':12} -> {advice}")
+    return "\n".join(lines)
+
+
+def _checks(facts: Facts) -> list[tuple[str, bool, str, str]]:
+    """(what, whether it is fine, what was found, what to do if it is not)."""
+    return [
+        ("cpus", facts.cpus >= 2, f"{facts.cpus} for this process", "results on one CPU show contention; allow two"),
+        ("governor", facts.governor in ("performance", "unknown"), facts.governor,
+         "clock speed varies with load: `cpupower frequency-set -g performance`, or compare with care"),
+        ("eventfd", facts.eventfd, _yes(facts.eventfd), "doorbells fall back to pipes, which cost more; use Linux"),
+        ("memfd", facts.memfd, _yes(facts.memfd), "rings fall back to unlinked files in a temporary folder; use Linux"),
+        ("pidfd", facts.pidfd, _yes(facts.pidfd), "a peer's death is noticed late: Linux 5.3 or newer has pidfd_open"),
+        ("cgroup", facts.cgroup != "none", facts.cgroup,
+         f"--cpu-share falls back or is refused ({facts.cgroup_refused}): "
+         "run as root or in a delegated cgroup (systemd-run --user --scope -p Delegate=yes)"),
+        ("data folder", not facts.data_dir_refused, facts.data_dir,
+         f"{facts.data_dir_refused}: choose a folder that you may write to with --data-dir"),
+        ("file system", facts.fsync_works, facts.filesystem,
+         "fsync does nothing in memory: choose a folder on a disk with --data-dir, or --durability buffered"),
+        ("fdatasync", 0 < facts.fdatasync_us <= GOOD_SYNC_US, f"{facts.fdatasync_us:,.0f} us for 4 KiB",
+         "a slow disk decides every fsync figure: choose a faster one with --data-dir"),
+        ("clock", facts.clock_step_ns <= 1000, f"steps of {facts.clock_step_ns} ns",
+         "latencies are no finer than this: check /sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        ("timer", facts.sleep_us <= GOOD_SLEEP_US, f"a sleep of 50 us takes {facts.sleep_us:,.0f} us",
+         "open-loop load sends late by this much: a busy or virtual machine; look at the reported lag"),
+    ]  # fmt: skip
+
+
+def _yes(there: bool) -> str:
+    return "there" if there else "not there"
