@@ -162,7 +162,7 @@ _SAID: dict[str, Callable[[Settings], str]] = {
     "clients": lambda s: f"{s.clients} clients",
     "outstanding": lambda s: f"{s.outstanding} outstanding each",
     "value_bytes": lambda s: f"{s.value_bytes}-byte values",
-    "reads": lambda s: f"{s.reads:.0%} reads",
+    "reads": lambda s: f"{100 * s.reads:g} % reads",
     "fault": lambda s: s.fault or "no fault",
 }
 

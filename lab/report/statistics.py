@@ -58,12 +58,14 @@ class Verdict(msgspec.Struct, frozen=True):
 
     word: str
     more: int | None = None
+    note: str = ""  # why undecided, where more processes are not the answer
 
     def __str__(self) -> str:
         if self.word == "equivalent":
             return f"equivalent (within {MARGIN:.0%})".replace("%", " %")
         if self.word == "undecided":
-            return f"undecided (needs about {self.more} more)" if self.more else "undecided (n = 1, no interval)"
+            more = f"needs about {self.more} more" if self.more else "too few to have an interval"
+            return f"undecided ({self.note or more})"
         return self.word
 
 

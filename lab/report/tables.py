@@ -20,8 +20,9 @@ class Table(msgspec.Struct, frozen=True):
 
 def tables(run: Run) -> list[Table]:
     points = group_trials(run.trials)
-    found = [_trials(_TITLES.get(suite, suite), [p for p in points if p.suite == suite])
-             for suite in dict.fromkeys(p.suite for p in points)]  # fmt: skip
+    suites = [*_TITLES, *sorted({p.suite for p in points} - _TITLES.keys())]
+    found = [_trials(_TITLES.get(suite, suite), here)
+             for suite in suites if (here := [p for p in points if p.suite == suite])]  # fmt: skip
     failovers = group_failovers(run.failovers)
     if failovers:
         found.append(_outages(failovers))

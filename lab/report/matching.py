@@ -1,0 +1,111 @@
+"""Which points of two runs, or of one, may be held against each other, and why others may not."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from lab.bench.record import Machine, RecordError, Settings
+from lab.report.points import FailoverPoint, Point, family, load_of, order_of, say, shape
+from lab.report.reading import Run
+
+AXES = ("target", "shape", "durability", "transport")
+_AXIS_FIELDS = {"target": ("target",), "shape": ("voters", "observers"), "durability": ("durability",),
+                "transport": ("transport",)}  # fmt: skip
+# What makes two points the same question; if the rest of their settings differs, they are not comparable.
+_IDENTITY = ("target", "voters", "observers", "transport", "durability", "attach", "reads", "fault", "workload")
+
+AnyPoint = TypeVar("AnyPoint", Point, FailoverPoint)
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """Two points of which one is asked against the other."""
+
+    name: str
+    a: Point | FailoverPoint
+    b: Point | FailoverPoint
+
+
+def check_machines(runs: dict[str, Run], *, force: bool) -> list[str]:
+    seen: dict[str, tuple[str, Machine]] = {}
+    for name, run in runs.items():
+        machines = [trial.machine for trial in run.trials] + [failover.machine for failover in run.failovers]
+        for machine in machines:
+            seen.setdefault(machine.id, (name, machine))
+    if len(seen) < 2:
+        return []
+    (first, one), (second, other) = list(seen.values())[:2]
+    text = f"{first} ran on {_machine(one)} and {second} on {_machine(other)}"
+    if not force:
+        raise RecordError(f"compare: {text}: their numbers do not compare; --force compares them anyway")
+    return [f"compared although {text}"]
+
+
+def _machine(machine: Machine) -> str:
+    return f"{machine.cores} × {machine.cpu}, {machine.kernel}, Python {machine.python} [{machine.id}]"
+
+
+def match(ours: Sequence[AnyPoint], theirs: Sequence[AnyPoint]) -> tuple[list[Pair], list[str], list[str]]:
+    """(pairs, those whose settings differ in words, those that one side lacks in words)."""
+    pairs: list[Pair] = []
+    exact = {_key(point): point for point in theirs}
+    left = [point for point in ours if _key(point) not in exact]
+    pairs += [Pair(_name(p.settings), p, exact[_key(p)]) for p in ours if _key(p) in exact]
+    taken = {_key(point) for point in ours}
+    spare: dict[tuple[object, ...], AnyPoint] = {_identity(point): point for point in theirs if _key(point) not in taken}
+    mismatches: list[str] = []
+    alone: list[str] = []
+    for point in left:
+        other = spare.pop(_identity(point), None)
+        if other is None:
+            alone.append(f"only in A: {_name(point.settings)}")
+        else:
+            pairs.append(Pair(_name(point.settings), point, other))
+            mismatches.append(f"{_name(point.settings)} differs: {_differences(point.settings, other.settings)}")
+    return pairs, mismatches, [*alone, *(f"only in B: {_name(point.settings)}" for point in spare.values())]
+
+
+def _key(point: Point | FailoverPoint) -> tuple[str, Settings]:
+    return (point.suite if isinstance(point, Point) else "election", point.settings)
+
+
+def _identity(point: Point | FailoverPoint) -> tuple[object, ...]:
+    settings = point.settings
+    asked = tuple(getattr(settings, field) for field in _IDENTITY)
+    return (_key(point)[0], load_of(settings) == 1, settings.cpu_share is None, settings.rate is None, *asked)
+
+
+def _name(settings: Settings) -> str:
+    if settings.fault:
+        return say(settings, ["voters", "fault", *_unusual(settings)])
+    reads = ["reads"] if settings.reads else []
+    named = say(settings, ["voters", "durability", "attach", *reads, *_unusual(settings)])
+    return f"{named}, {load_of(settings)} outstanding"
+
+
+def _unusual(settings: Settings) -> list[str]:
+    usual = Settings()
+    return [field for field in ("target", "transport", "network") if getattr(settings, field) != getattr(usual, field)]
+
+
+def _differences(a: Settings, b: Settings) -> str:
+    fields = [field for field in Settings.__struct_fields__ if getattr(a, field) != getattr(b, field)]
+    return ", ".join(f"{field} {getattr(a, field)} in A, {getattr(b, field)} in B" for field in fields)
+
+
+def pairs_along(points: Sequence[AnyPoint], axis: str) -> list[Pair]:
+    usual, fields = Settings(), _AXIS_FIELDS[axis]
+    groups: dict[tuple[str, Settings], list[AnyPoint]] = {}
+    for point in points:
+        settings = family(point.settings) if axis == "shape" else point.settings
+        rest = msgspec.structs.replace(settings, **{field: getattr(usual, field) for field in fields})
+        groups.setdefault((_key(point)[0], rest), []).append(point)
+    pairs: list[Pair] = []
+    for group in groups.values():
+        ordered = sorted(group, key=lambda point: order_of(point.settings))
+        first = next((p for p in ordered if axis == "shape" and shape(p.settings) == "3+0"), ordered[0])
+        pairs += [Pair(f"{_name(other.settings)} / {say(first.settings, fields)}", first, other)
+                  for other in ordered if other is not first]  # fmt: skip
+    return pairs
+
+
