@@ -107,6 +107,9 @@ class Election:
             return Outcome(effects)
         if self.is_voter and self._initial == NOBODY:
             return Outcome(effects)  # its data may be lost: it joins a running ensemble but elects nobody (Z-12)
+        # Differs from ZooKeeper (zab.md 3.8): who answered as a member of an ensemble has not kept our vote; now that it
+        # looks, too, it is told again.  Else both would wait for the re-send, 200 ms after most leader crashes.
+        forgot = self._settled.pop(sender, None) is not None
         if theirs.round > self.round:
             self.round = theirs.round
             self._box.clear()
@@ -116,6 +119,8 @@ class Election:
         elif is_better(theirs.vote, self.vote):
             self.vote = theirs.vote
             effects += self._tell_all()
+        elif forgot:
+            effects.append(Notify((sender,), self.notification(ServerState.LOOKING)))
         self._box[sender] = theirs
         return self._count(effects, ended)
 
