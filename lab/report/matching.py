@@ -52,7 +52,8 @@ def match(ours: Sequence[AnyPoint], theirs: Sequence[AnyPoint]) -> tuple[list[Pa
     left = [point for point in ours if _key(point) not in exact]
     pairs += [Pair(_name(p.settings), p, exact[_key(p)]) for p in ours if _key(p) in exact]
     taken = {_key(point) for point in ours}
-    spare: dict[tuple[object, ...], AnyPoint] = {_identity(point): point for point in theirs if _key(point) not in taken}
+    rest = [point for point in theirs if _key(point) not in taken]
+    spare: dict[tuple[object, ...], AnyPoint] = {_identity(point): point for point in rest}
     mismatches: list[str] = []
     alone: list[str] = []
     for point in left:
