@@ -161,7 +161,9 @@ class Cluster:
         server = self._running(number)
         at_ns = time.monotonic_ns()
         server.crash()
-        self._retire(server)
+        self._inbox.remove(server)
+        del self._servers[number]
+        server.close()
         return at_ns
 
     def stop_server(self, number: int) -> None:
@@ -169,7 +171,8 @@ class Cluster:
         server = self._running(number)
         self._inbox.remove(server)
         server.ask_to_exit()
-        self._retire(server)
+        del self._servers[number]
+        server.close()
 
     def freeze(self, number: int) -> int:
         """SIGSTOP; returns once the process stands still."""
@@ -351,11 +354,6 @@ class Cluster:
         if server.frozen:
             raise ClusterError(f"server {number} is frozen and answers nothing: thaw it first")
         return server
-
-    def _retire(self, server: Server) -> None:
-        self._inbox.remove(server)
-        del self._servers[server.number]
-        server.close()
 
     def _data_folder(self, number: int, *, is_new: bool) -> Path:
         """The server's data folder; on its first start, marked as new rather than lost (Z-12)."""
