@@ -9,7 +9,6 @@ from lab.node.allocator import keep_freed_memory, stop_collecting
 from lab.node.config import DeathDetection, Durability, NodeConfig
 from lab.node.control import Configure
 from lab.node.errors import NodeError
-from lab.node.lifeline import die_with_parent
 from lab.node.links import NodeLinks
 from lab.node.node import Node, decode
 from lab.service.server import Server
@@ -27,7 +26,6 @@ def main(arguments: list[str]) -> int:
     name = "lab.node"
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is the harness's to handle
-        die_with_parent(None)
         control = _adopt(arguments)
         try:
             configured = _configure(control)
