@@ -101,14 +101,14 @@ class OwnTarget:
         ]
 
     def connector(self, client: int, servers: list[int]) -> Connector:
-        """`text` is JSON: client, fd (the control socket), servers (those to attach to first).
+        """`text` is JSON: target, client, fd (the control socket), servers (those to attach to first).
 
         The descriptor belongs to the caller, who closes it once the load process has inherited it.  On it the load
         process is sent Welcome, and then the links to all servers (lab/node/control.py).
         """
         with _as_target_error():
             fds = self.cluster.attach_client(client)
-        text = msgspec.json.encode({"client": client, "fd": fds[0], "servers": servers}).decode()
+        text = msgspec.json.encode({"target": "own", "client": client, "fd": fds[0], "servers": servers}).decode()
         return Connector(text, fds)
 
     def replicas(self, unknown: list[tuple[int, int]]) -> list[ReplicaState]:

@@ -180,7 +180,7 @@ def test_a_connector_names_the_socket_and_the_servers_to_attach_to(own: Make) ->
     target = own(voters=2, observers=1)
     connector = target.connector(7, [3, 1])
     (fd,) = connector.fds
-    assert json.loads(connector.text) == {"client": 7, "fd": fd, "servers": [3, 1]}
+    assert json.loads(connector.text) == {"target": "own", "client": 7, "fd": fd, "servers": [3, 1]}
     with socket.socket(fileno=fd) as control:  # closes it: it is the caller's
         assert control.type == socket.SOCK_SEQPACKET
 
