@@ -12,9 +12,9 @@ _TOP_PAD_BYTES = 1 << 20
 def keep_freed_memory() -> None:
     """Let malloc keep freed blocks for the next batch instead of handing their pages back to the kernel.
 
-    A large batch comes and goes thousands of times a second; with glibc's defaults its pages are returned and faulted in
-    again each time.  To send and receive a frame of 130 KB took 36 us so and takes 9 us with this, 200 KB 80 and 14 us,
-    up to 64 KB the same (virtual machine, 2 cores; a page fault costs 1 us there).
+    A large batch comes and goes thousands of times a second; with glibc's defaults its pages are returned and faulted
+    in again each time.  Sending and receiving a frame of 130 KB took 36 us that way and takes 9 us this way, one of
+    200 KB 80 and 14 us; up to 64 KB nothing changes (virtual machine, 2 cores; a page fault costs 1 us there).
     Another libc keeps its own ways.
     """
     libc = ctypes.CDLL(None)
