@@ -103,9 +103,13 @@ def commands() -> None:
 @JSON
 def trial(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
     """Measure one workload on one ensemble, and verify it."""
+    settings = _settings(fields)
+    from lab.bench.progress import reporter
     from lab.bench.trial import trial as measure
 
-    return _print_record(measure(_settings(fields), data_dir=data_dir), as_json)
+    with reporter() as shown:
+        record = measure(settings, data_dir=data_dir, stage=shown.note)
+    return _print_record(record, as_json)
 
 
 @commands.command()
@@ -117,9 +121,13 @@ def trial(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
 @JSON
 def failover(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
     """Measure how long a client is without a leader, phase by phase, and verify that no write was lost."""
+    settings = _settings({"outstanding": 1, **fields})
     from lab.bench.failover import failover as measure
+    from lab.bench.progress import counting, reporter
 
-    return _print_record(measure(_settings({"outstanding": 1, **fields}), data_dir=data_dir), as_json)
+    with reporter() as shown:
+        record = measure(settings, data_dir=data_dir, progress=counting(shown, settings.repeats, "ms"))
+    return _print_record(record, as_json)
 
 
 @commands.command()
@@ -170,7 +178,7 @@ def report(run: str, results: Path, reports: Path) -> int:
 
 @commands.command()
 @click.argument("runs", metavar="A B | RUN", nargs=-1, required=True)
-@click.option("--by", type=click.Choice(["target", "shape", "durability", "transport"]), help="within one run, along this")
+@click.option("--by", type=click.Choice(["target", "shape", "durability", "transport"]), help="of one run, along this")
 @click.option("--force", is_flag=True, help="compare what was measured on other machines or with other settings, too")
 @RESULTS
 def compare(runs: tuple[str, ...], by: str | None, force: bool, results: Path) -> int:
@@ -203,10 +211,11 @@ def doctor(as_json: bool, data_dir: Path | None) -> int:
 
 def _settings(fields: dict[str, Any]) -> Settings:
     """Typed options over the workload's parameters over the defaults."""
-    from lab.bench.limits import workload_settings
+    from lab.bench.limits import check_failover, check_settings, workload_settings
 
     typed = {field: value for field, value in fields.items() if value is not None}
-    return Settings(**{**workload_settings(typed.pop("workload", None)), **typed})
+    settings = Settings(**{**workload_settings(typed.pop("workload", None)), **typed})
+    return check_settings(settings) if settings.fault is None else check_failover(settings)
 
 
 def _print_record(record: Any, as_json: bool) -> int:

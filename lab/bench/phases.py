@@ -4,6 +4,7 @@ All times are CLOCK_MONOTONIC nanoseconds of one host, so phases are differences
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 from lab.bench.record import PHASES
@@ -39,7 +40,8 @@ def outage_phases_ns(marks: Sequence[PhaseMark], fault_ns: int, ack_ns: int, epo
     )
     committed = _first(f"the first commit of epoch {epoch}", (m.at_ns for m in own if m.what == "first_commit"))
     instants = (fault_ns, detected, decided, promised, served_ns, committed, ack_ns)
-    phases = {name: later - earlier for name, earlier, later in zip(PHASES, instants, instants[1:], strict=True)}
+    lengths = (later - earlier for earlier, later in pairwise(instants))
+    phases = dict(zip(PHASES, lengths, strict=True))
     assert sum(phases.values()) == ack_ns - fault_ns, (phases, fault_ns, ack_ns)
     return phases
 

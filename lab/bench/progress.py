@@ -1,6 +1,8 @@
 """How far a long measurement is, on stderr: a bar on a terminal, plain lines elsewhere."""
 
 import sys
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, TextIO
 
@@ -78,6 +80,17 @@ class Bar:
 
     def note(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def counting(shown: Reporter, total: int, unit: str) -> Callable[[int, float], None]:
+    """Show a series of measurements as they end: called with the number of each, from 1, and its value in `unit`."""
+    started = time.monotonic()
+
+    def ended(number: int, value: float) -> None:
+        spent_s = time.monotonic() - started
+        shown.doing(f"{number} of {total}: {value:,.1f} {unit}", number / total, spent_s / number * (total - number))
+
+    return ended
 
 
 def reporter() -> Reporter:

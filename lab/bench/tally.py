@@ -38,6 +38,14 @@ def _joined(parts: Sequence[Nanoseconds]) -> Nanoseconds:
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
+def acknowledged(histories: Iterable[History], kind: Kind) -> int:
+    """How many operations of that kind were acknowledged, whenever."""
+    return sum(
+        int(np.count_nonzero((column(h, "kind") == kind) & (column(h, "outcome") == Outcome.ACKNOWLEDGED)))
+        for h in histories
+    )
+
+
 def outcomes(histories: Iterable[History], outcome: Outcome, start_ns: int, end_ns: int) -> int:
     """How many operations sent within the window ended so."""
     total = 0

@@ -1,0 +1,161 @@
+"""One trial: bring a target up, load it, measure a window, verify what happened, tear everything down (DESIGN 4)."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lab.bench.latency import encode_histogram, percentiles, series
+from lab.bench.limits import check_settings, workload_of_settings
+from lab.bench.load_protocol import Load, MakeLoad
+from lab.bench.machine import describe_commit, describe_machine
+from lab.bench.record import Checks, PyperfLink, Settings, TrialRecord
+from lab.bench.results import now_text
+from lab.bench.tally import Nanoseconds, common_digest, completed, outcomes, unknown_writes, used
+from lab.client.history import History, Kind, Outcome, ReplicaState
+from lab.targets.target import Connector, ServerInfo, Target, TargetError
+
+CLIENT_LIMIT = 0.9  # of a CPU: a load process above it may be what was measured
+DEFAULT_DATA_DIR = Path("/var/tmp")
+
+Stage = Callable[[str], object]  # told what is being done, in words; `str` tells nobody
+
+L = TypeVar("L", bound=Load)
+
+
+def trial(
+    settings: Settings,
+    *,
+    suite: str = "trial",
+    data_dir: Path | None = None,
+    link: PyperfLink | None = None,
+    stage: Stage = str,
+) -> TrialRecord:
+    """Measure `settings` on a fresh target; the record says whether it was verified."""
+    from lab.bench.systems import load_maker, make_target
+
+    check_settings(settings)
+    target = make_target(settings, data_dir)
+    with load_maker(settings, data_dir) as make_load:
+        return run_trial(settings, target, make_load, suite=suite, data_dir=data_dir, link=link, stage=stage)
+
+
+def run_trial(
+    settings: Settings,
+    target: Target,
+    make_load: MakeLoad,
+    *,
+    suite: str = "trial",
+    data_dir: Path | None = None,
+    link: PyperfLink | None = None,
+    stage: Stage = str,
+) -> TrialRecord:
+    """As `trial`, on a target that is handed in and not started yet; it is stopped when this returns or raises."""
+    machine = describe_machine(data_dir or DEFAULT_DATA_DIR)  # before the load: its load average is about others
+    commit, dirty = describe_commit()
+    stage("starting")
+    with running(target), loading(target, settings, make_load) as load:
+        budget = target.limit_cpu(settings.cpu_share) if settings.cpu_share is not None else "none"
+        stage(f"warming up for {settings.warmup:g} s")
+        load.warm(settings.warmup)
+        stage(f"measuring for {settings.seconds:g} s")
+        started_at, before = now_text(), target.usage()
+        window = load.run(settings.seconds)
+        after, roles = target.usage(), {server.id: server.role for server in target.servers()}
+        if settings.cpu_share is not None:
+            target.limit_cpu(None)
+        stage("verifying")
+        histories = load.finish()
+        replicas = target.replicas(unknown_writes(histories))
+    verified, checks = verify(settings, histories, replicas)
+    start_ns, end_ns = window.start_ns, window.end_ns
+    seconds = (end_ns - start_ns) / 1e9
+    done = completed(histories, start_ns, end_ns)
+    reads, writes = (len(done[kind][0]) for kind in (Kind.READ, Kind.WRITE))
+    return TrialRecord(
+        suite=suite,
+        target=settings.target,
+        voters=settings.voters,
+        observers=settings.observers,
+        verified=verified,
+        checks=checks,
+        settings=settings,
+        started_at=started_at,
+        seconds=seconds,
+        ops_per_s=(reads + writes) / seconds,
+        reads_per_s=reads / seconds,
+        writes_per_s=writes / seconds,
+        reads=reads,
+        writes=writes,
+        errors=outcomes(histories, Outcome.FAILED, start_ns, end_ns),
+        unknown=outcomes(histories, Outcome.UNKNOWN, start_ns, end_ns),
+        **populations(done, start_ns, end_ns),
+        servers=used(before, after, roles, end_ns - start_ns),
+        client_cpu_s=window.cpu_s,
+        client_lag_us=window.lag_us,
+        client_limited=window.cpu_s > CLIENT_LIMIT * seconds * settings.clients,
+        budget=budget,
+        digest=common_digest(replicas),
+        machine=machine,
+        commit=commit,
+        dirty=dirty,
+        pyperf=link,
+    )
+
+
+@contextlib.contextmanager
+def running(target: Target) -> Iterator[None]:
+    """The target is up inside; it is stopped on every way out, that of a failed start included."""
+    try:
+        target.start()
+        yield
+    finally:
+        target.stop()
+
+
+@contextlib.contextmanager
+def loading(target: Target, settings: Settings, make_load: Callable[[list[Connector]], L]) -> Iterator[L]:
+    """Load processes attached as the settings say, the workload's nodes made; they are ended on every way out."""
+    to = attached(target.servers(), settings.attach)
+    load = make_load([target.connector(client, to) for client in range(settings.clients)])
+    try:
+        load.start()
+        load.setup()
+        yield load
+    finally:
+        load.close()
+
+
+def attached(servers: Sequence[ServerInfo], attach: str) -> list[int]:
+    """The servers that clients get a session to."""
+    role = {"leader": "leader", "followers": "follower", "observers": "observer"}.get(attach)
+    chosen = sorted(server.id for server in servers if role in (None, server.role))
+    if not chosen:
+        found = ", ".join(f"{server.id} {server.role}" for server in servers)
+        raise TargetError(f"--attach {attach}: no such server serves (there are {found})")
+    return chosen
+
+
+def verify(
+    settings: Settings, histories: Sequence[History], replicas: Sequence[ReplicaState]
+) -> tuple[bool, Checks]:
+    """Whether clients and replicas tell one story, and how much of it was looked at."""
+    workload, params = workload_of_settings(settings)
+    verdict = workload.check(histories, replicas, seed=settings.seed, params=params, voters=settings.voters)
+    return verdict.ok, Checks(
+        writes=verdict.writes,
+        reads=verdict.reads,
+        reads_total=verdict.reads_total,
+        replicas=verdict.replicas,
+        findings=verdict.findings,
+    )
+
+
+def populations(done: dict[Kind, tuple[Nanoseconds, Nanoseconds]], start_ns: int, end_ns: int) -> dict[str, Any]:
+    """The record's three views of the latencies, for the kinds that occurred."""
+    kinds = {kind.name.lower(): columns for kind, columns in done.items() if len(columns[0])}
+    return {
+        "latency_us": {kind: percentiles(latencies) for kind, (latencies, _) in kinds.items()},
+        "histogram": {kind: encode_histogram(latencies) for kind, (latencies, _) in kinds.items()},
+        "series": {kind: series(ends, start_ns, end_ns) for kind, (_, ends) in kinds.items()},
+    }

@@ -1,0 +1,210 @@
+"""The command line as a contract: bad input is one line and exit status 2, stdout is data."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from lab.cli import main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(capsys, *arguments):
+    """(status, stdout, stderr) of one command in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    return ended.value.code, out, err
+
+
+BAD = [  # what was typed, what the line must name
+    (["trial", "--voters", "0"], ["--voters", "0", "1 to 13"]),
+    (["trial", "--voters", "14"], ["--voters", "14", "1 to 13"]),
+    (["trial", "--voters", "-1"], ["--voters", "-1"]),
+    (["trial", "--voters", "three"], ["--voters", "three", "integer"]),
+    (["trial", "--voters", "7", "--observers", "7"], ["--voters 7", "--observers 7", "14 servers", "13"]),
+    (["trial", "--observers", "-1"], ["--observers", "-1", "0 to 12"]),
+    (["trial", "--voterz", "3"], ["--voterz", "lab trial --help"]),
+    (["trial", "extra"], ["extra"]),
+    (["trial", "--transport", "udp"], ["--transport", "udp", "shm"]),
+    (["trial", "--target", "zookeeper"], ["--target", "zookeeper", "own"]),
+    (["trial", "--durability", "eventual"], ["--durability", "eventual", "fsync", "buffered", "memory"]),
+    (["trial", "--attach", "observers"], ["--attach", "observers", "leader"]),
+    (["trial", "--attach", "followers", "--voters", "1"], ["--attach", "followers"]),
+    (["trial", "--attach", "nobody"], ["--attach", "nobody", "followers"]),
+    (["trial", "--reads", "1.5"], ["--reads", "1.5", "0 to 1"]),
+    (["trial", "--reads", "nan"], ["--reads", "nan"]),
+    (["trial", "--value-bytes", "0"], ["--value-bytes", "0"]),
+    (["trial", "--value-bytes", "99999999"], ["--value-bytes", "99999999"]),
+    (["trial", "--keys", "0"], ["--keys", "0"]),
+    (["trial", "--distribution", "normal"], ["--distribution", "normal", "uniform", "zipf"]),
+    (["trial", "--clients", "0"], ["--clients", "0"]),
+    (["trial", "--outstanding", "0"], ["--outstanding", "0"]),
+    (["trial", "--seconds", "0"], ["--seconds", "0", "more than 0"]),
+    (["trial", "--seconds", "inf"], ["--seconds", "inf"]),
+    (["trial", "--warmup", "-1"], ["--warmup", "-1"]),
+    (["trial", "--rate", "0"], ["--rate", "0"]),
+    (["trial", "--cpu-share", "0"], ["--cpu-share", "0"]),
+    (["trial", "--cpu-share", "1.5"], ["--cpu-share", "1.5", "at most 1"]),
+    (["trial", "--max-outstanding", "-1"], ["--max-outstanding", "-1"]),
+    (["trial", "--batch-txns-max", "0"], ["--batch-txns-max", "0"]),
+    (["trial", "--seed", "-1"], ["--seed", "-1"]),
+    (["trial", "--seed"], ["--seed"]),
+    (["trial", "--workload", "nonsense"], ["nonsense", "read-mostly"]),
+    (["trial", "--workload", "missing.toml"], ["missing.toml", "cannot be read"]),
+    (["trial", "--workload", "unknown-field.toml"], ["unknown-field.toml", "colour", "allowed"]),
+    (["trial", "--workload", "wrong-value.toml"], ["wrong-value.toml", "reads", "2.0"]),
+    (["trial", "--workload", "not-toml.toml"], ["not-toml.toml", "not TOML"]),
+    (["trial", "--workload", "other.toml"], ["other.toml", "workload", "elections", "read_mix"]),
+    (["failover", "--voters", "1"], ["--voters", "1", "3 to 13"]),
+    (["failover", "--voters", "2"], ["--voters", "2", "3 to 13"]),
+    (["failover", "--fault", "flood"], ["--fault", "flood", "crash", "freeze", "partition"]),
+    (["failover", "--repeats", "0"], ["--repeats", "0"]),
+    (["failover", "--transport", "udp"], ["--transport", "udp"]),
+    (["failover", "--seconds", "3"], ["--seconds", "lab failover --help"]),
+    (["bench", "--profile", "huge"], ["--profile", "huge", "smoke", "quick", "full"]),
+    (["bench", "--only", "elections"], ["--only", "elections", "election, write-latency, read-scaling"]),
+    (["bench", "--only", ""], ["--only"]),
+    (["bench", "--run", "../outside"], ["--run", "../outside"]),
+    (["bench", "--run", "taken"], ["--run", "taken", "exists"]),
+    (["bench", "--workload", "nonsense"], ["nonsense"]),
+    (["bench", "--distribution", "normal"], ["--distribution", "normal"]),
+    (["report", "nothing"], ["nothing", "no such results folder"]),
+    (["report", "empty"], ["empty", "run.json"]),
+    (["report"], ["RUN"]),
+    (["compare", "taken"], ["1 runs", "A B"]),
+    (["compare", "a", "b", "c"], ["3 runs", "A B"]),
+    (["compare", "a", "b", "--by", "shape"], ["2 runs", "--by"]),
+    (["compare", "taken", "--by", "colour"], ["--by", "colour", "shape"]),
+    (["compare", "nothing", "taken"], ["nothing", "no such results folder"]),
+    (["compare"], ["RUN"]),
+    (["dance"], ["dance"]),
+    (["--loud"], ["--loud", "lab --help"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+def test_bad_input_is_one_line(capsys, tmp_path, arguments, named):
+    (tmp_path / "results" / "taken").mkdir(parents=True)
+    (tmp_path / "results" / "empty").mkdir()
+    (tmp_path / "unknown-field.toml").write_text("colour = 'red'\n")
+    (tmp_path / "wrong-value.toml").write_text("reads = 2.0\n")
+    (tmp_path / "not-toml.toml").write_text("reads: 0.5\n")
+    (tmp_path / "other.toml").write_text("workload = 'elections'\n")
+    before = sorted(tmp_path.rglob("*"))
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("lab: ")
+    assert err.count("\n") == 1, err
+    for part in named:
+        assert part in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_without_a_command_help_goes_to_stderr(capsys):
+    status, out, err = run(capsys)
+    assert (status, out) == (2, "")
+    for command in ("bench", "trial", "failover", "compare", "report", "doctor"):
+        assert command in err
+
+
+@pytest.mark.parametrize("command", ["bench", "trial", "failover", "compare", "report", "doctor"])
+def test_every_command_has_help(capsys, command):
+    status, out, err = run(capsys, command, "--help")
+    assert (status, err) == (0, "")
+    assert f"lab {command}" in out
+
+
+def test_defaults_are_the_documented_ones(capsys):
+    text = " ".join(run(capsys, "trial", "--help")[1].split())
+    for option, default in {
+        "--target": "own", "--voters": "3", "--observers": "0", "--transport": "shm", "--durability": "fsync",
+        "--reads": "0.0", "--clients": "1", "--outstanding": "64", "--value-bytes": "100", "--keys": "1000",
+        "--seconds": "5.0", "--warmup": "1.0", "--seed": "1", "--attach": "leader", "--rate": "closed loop",
+        "--max-outstanding": "0", "--batch-txns-max": "4096", "--distribution": "uniform", "--death-detection": "pidfd",
+    }.items():  # fmt: skip
+        described = text.split(f" {option} ", 1)[1].split(" --", 1)[0]
+        assert f"[default: {default}]" in described, (option, described)
+
+
+@pytest.mark.parametrize(("error", "line"), [
+    (OSError(28, "No space left on device", "/data/log"), "lab: /data/log: No space left on device\n"),
+    (PermissionError(13, "Permission denied", "/root/x"), "lab: /root/x: Permission denied\n"),
+    (OSError("something"), "lab: something\n"),
+])  # fmt: skip
+def test_what_the_world_refuses_is_one_line_too(capsys, monkeypatch, error, line):
+    def refuse(data_dir):
+        raise error
+
+    monkeypatch.setattr("lab.cluster.facts.gather_facts", refuse)
+    assert run(capsys, "doctor") == (2, "", line)
+
+
+def test_our_own_bugs_keep_their_traceback(monkeypatch):
+    def broken(data_dir):
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr("lab.cluster.facts.gather_facts", broken)
+    with pytest.raises(AssertionError, match="a bug"):
+        main(["doctor"])
+
+
+def test_results_that_cannot_be_written_are_one_line(capsys, tmp_path):
+    (tmp_path / "results").write_text("a file, not a folder")
+    status, out, err = run(capsys, "bench", "--profile", "smoke")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "results" in err
+
+
+@pytest.mark.process
+def test_doctor_prints_facts_as_one_line_of_json(capsys):
+    status, out, err = run(capsys, "doctor", "--json")
+    assert (status, err, out.count("\n")) == (0, "", 1)
+    assert {"cpus", "eventfd", "pidfd", "cgroup", "fdatasync_us", "filesystem", "governor"} <= set(orjson.loads(out))
+
+
+@pytest.mark.process
+def test_doctor_says_what_to_do_about_what_is_missing(capsys):
+    status, out, err = run(capsys, "doctor", "--data-dir", "/proc/nowhere")
+    assert (status, err) == (0, "")
+    assert "-> " in out
+    assert "choose a folder that you may write to with --data-dir" in out
+
+
+@pytest.mark.process
+def test_python_m_lab_is_lab():
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", "trial", "--voters", "0"],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "lab: --voters: 0, allowed: 1 to 13\n"
+
+
+LIGHT = """
+import sys
+sys.argv = ["lab", "trial", "--help"]
+try:
+    import lab.__main__ as entry
+    entry.main()
+except SystemExit:
+    print(sorted(set(sys.modules) & {"numpy", "scipy", "matplotlib", "rich", "pyperf", "psutil", "jinja2"}))
+"""
+
+
+@pytest.mark.process
+def test_help_loads_nothing_heavy():
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "[]"
