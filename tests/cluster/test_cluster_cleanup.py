@@ -47,9 +47,13 @@ class Harness:
             return False
 
     def close(self) -> None:
-        for pid in self.descendants():
-            os.kill(pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
+        try:
+            wait_until(lambda: not self.descendants(), "the janitor has done its work")
+        finally:
+            for pid in self.descendants():
+                os.kill(pid, signal.SIGKILL)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
