@@ -1,6 +1,7 @@
 """Phase 3 of Zab, leader side: number batches, count durable acks, commit in zxid order (zab.md 5.3)."""
 
 from collections import deque
+from collections.abc import Iterator
 from zlib import crc32
 
 from lab.zab.config import PeerId
@@ -55,9 +56,24 @@ class Broadcast:
         self._syncs.append((self.last_proposed, to, nonce))
         return []
 
-    def due_syncs(self) -> list[PeerEffect]:
+    def split_at_syncs(self, committed: list[TxnBatch]) -> Iterator[tuple[list[TxnBatch], list[PeerEffect]]]:
+        """Runs of `committed`, each with the answers to the syncs that waited for its end.
+
+        An answer must stand before the commit of what was proposed later: that may be a write of the same session,
+        which its server could not tell from one that the sync has to wait for (zab.md 5.8, INV-22).
+        """
+        run: list[TxnBatch] = []
+        for batch in committed:
+            run.append(batch)
+            if self._syncs and self._syncs[0][0] <= batch.last:
+                yield run, self._due_syncs(batch.last)
+                run = []
+        if run:
+            yield run, []
+
+    def _due_syncs(self, committed: Zxid) -> list[PeerEffect]:
         due: list[PeerEffect] = []
-        while self._syncs and self._syncs[0][0] <= self.last_committed:
+        while self._syncs and self._syncs[0][0] <= committed:
             _, to, nonce = self._syncs.popleft()
             due.append(Send((to,), Sync(nonce)))
         return due

@@ -309,15 +309,17 @@ class Leader:
         committed = self.broadcast.on_ack(voter, zxid)
         if not committed:
             return []
+        voters, observers = self._forwarding(voters=True), self._forwarding(voters=False)
         effects: list[PeerEffect] = []
-        if to := self._forwarding(voters=True):
-            effects.append(Send(to, Commit(committed[-1].last)))
-        if to := self._forwarding(voters=False):
-            effects += [Send(to, Inform(batch)) for batch in committed]
+        for run, syncs in self.broadcast.split_at_syncs(committed):
+            if voters:
+                effects.append(Send(voters, Commit(run[-1].last)))
+            if observers:
+                effects += [Send(observers, Inform(batch)) for batch in run]
+            effects += syncs
         if counter_of(committed[0].first) == 1:
             effects.append(FirstCommit(self.epoch, committed[0].last))
-        effects += [self.state.deliver(batch) for batch in committed]
-        return [*effects, *self.broadcast.due_syncs()]
+        return [*effects, *[self.state.deliver(batch) for batch in committed]]
 
     def _forwarding(self, *, voters: bool) -> tuple[tuple[PeerId, Session], ...]:
         """Sessions that get live traffic: from the step on in which NEWLEADER was sent to them (X-44)."""
