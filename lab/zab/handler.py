@@ -23,6 +23,7 @@ class Handler:
     last_zxid: Zxid = NO_ZXID  # end of the learner's log, as ACKEPOCH showed it
     need_snap: bool = False
     recent_enough: bool = False  # it passed the recency check
+    history_end: Zxid = NO_ZXID  # end of the committed history sent before NEWLEADER, which that one's ack covers
     _owed: tuple[Zxid, int] | None = None  # a proposal not acknowledged yet, and the tick at which that was seen
 
     @property
@@ -33,7 +34,7 @@ class Handler:
         """Whether a proposal sent to this voter has stayed unacknowledged for more than `limit_ticks` (zab.md 5.3)."""
         if broadcast is None or not self.is_voter or self.stage is not Bootstrap.ACTIVE:
             return False
-        acked = broadcast.acked[self.peer]
+        acked = max(broadcast.acked[self.peer], self.history_end)
         if self._owed is None or acked >= self._owed[0]:
             self._owed = (broadcast.last_proposed, tick) if acked < broadcast.last_proposed else None
         return self._owed is not None and tick - self._owed[1] > limit_ticks

@@ -268,7 +268,7 @@ class Leader:
             effects.append(Send(to, Commit(plan.next_after)))
         if handler.is_voter:
             effects += [Send(to, Proposal(batch)) for batch in self.broadcast.outstanding]
-        handler.stage = Bootstrap.SYNCING
+        handler.stage, handler.history_end = Bootstrap.SYNCING, plan.next_after
         return [*effects, Send(to, NewLeader(self.epoch))]
 
     def _try_establish(self) -> list[PeerEffect]:
