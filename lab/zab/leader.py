@@ -296,7 +296,7 @@ class Leader:
         return self._on_durable(handler.peer, zxid) if handler.is_voter else []
 
     def _on_new_leader_ack(self, handler: Handler) -> list[PeerEffect]:
-        if handler.is_voter:
+        if handler.is_voter and handler.peer not in self._new_leader_acked:
             self._new_leader_acked.add(handler.peer)
             self._note_progress(Phase.SYNCHRONIZATION)
         if self.phase is Phase.BROADCAST:
