@@ -12,7 +12,7 @@ from lab.zab.config import PeerId
 from lab.zab.messages import LearnerMessage, Notification, TxnBatch
 from lab.zab.zxid import Epoch, Zxid
 
-Session = int  # numbers one learner session between two incarnations; a later session has a greater number (Z-9)
+Session = int  # numbers one learner session between two incarnations; a learner's later ones have greater numbers (Z-9)
 Generation = int  # of the log: grows at every Truncate, Install and role change (Z-3)
 
 

@@ -7,6 +7,7 @@
 import random
 
 from lab.zab.config import PeerId, ZabConfig
+from lab.zab.constants import PEER_ID_MAX
 from lab.zab.effects import Barrier, CloseSession, Entered, PeerEffect, StopServing
 from lab.zab.election import Election, Outcome
 from lab.zab.errors import ProtocolError
@@ -52,7 +53,7 @@ class Peer:
         self._links: dict[PeerId, int] = {}  # live incarnations
         self._ended: set[PeerId] = set()  # peers whose links are known to have ended
         self._held: dict[PeerId, Received] = {}  # *INFO that came before this server had decided
-        self._session: Session = 0  # number of the learner session opened last
+        self._session = 0  # learner sessions opened so far
 
     # -- what others may read ----------------------------------------------------------------------
 
@@ -152,8 +153,9 @@ class Peer:
     # -- links and sessions ------------------------------------------------------------------------
 
     def _next_session(self) -> Session:
+        """Greater than all that this server opened before, and none that the other end of a link could choose."""
         self._session += 1
-        return self._session
+        return self._session * (PEER_ID_MAX + 1) + self.me
 
     def _on_peer_up(self, peer: PeerId, incarnation: int) -> list[PeerEffect]:
         effects: list[PeerEffect] = []
