@@ -230,7 +230,10 @@ class Peer:
         effects: list[PeerEffect] = [Entered(self.state, self.phase, role.epoch, self.me), *self.election.announce()]
         effects += role.begin()
         for peer in sorted(held):
-            effects += role.on_message(held[peer])
+            try:
+                effects += role.on_message(held[peer])
+            except ProtocolError as error:
+                effects += self._on_protocol_error(error, held[peer])
         return effects
 
     def _learn(self, leader: PeerId) -> list[PeerEffect]:
