@@ -128,7 +128,7 @@ class Log:
         if self._writer is not None:
             self._writer.write()
         for segment in list(self._segments):
-            if segment.last > after and segment.first <= upto:
+            if after < segment.last and after < upto and segment.first <= upto:
                 yield from self._read_segment(segment, after, upto)
 
     def _read_segment(self, segment: Segment, after: Zxid, upto: Zxid) -> Iterator[TxnBatch]:
@@ -137,7 +137,7 @@ class Log:
         try:
             for _, batch in read_frames(file, segment.offset_before(after)):
                 last = batch.last
-                if last > after:
+                if last > after and batch.first <= upto:
                     yield prefix_batch(split_batch(batch, after), upto)
                 if last >= until:
                     return

@@ -115,7 +115,7 @@ class MemoryStore:
     def _read(self, after: Zxid, upto: Zxid) -> Iterator[TxnBatch]:
         start = bisect_right(self._batches, after, key=_last)
         stop = bisect_right(self._batches, upto, key=_first)
-        for batch in self._batches[start:stop]:
+        for batch in self._batches[start:stop] if after < upto else ():
             yield prefix_batch(split_batch(batch, after), upto)
 
     # -- snapshots and epochs
