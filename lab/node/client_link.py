@@ -29,8 +29,9 @@ class ClientLink:
 
     def receive(self, arrived: list[Inbound]) -> None:
         """Append what arrived.  Raises CorruptFrameError."""
-        client = self.client
-        arrived.extend([ClientFrame(client, frame) for frame in self._channel.receive()])
+        frames = self._channel.receive()
+        if frames:
+            arrived.extend([ClientFrame(self.client, frame) for frame in frames])
 
     def has_ended(self) -> bool:
         """Whether the other end closed the link."""

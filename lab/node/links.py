@@ -43,6 +43,7 @@ class NodeLinks:
         self._notices: list[Inbound] = []  # what happened here since then
         self._last_client: ClientId = 0
         self._closed_bytes_sent = self._closed_frames_sent = 0  # of links that have ended
+        self._in_order: list[tuple[Key, Link]] = []
         self._has_input_of: list[Callable[[], bool]] = []
         self._flush_of: list[tuple[Key, Callable[[], None]]] = []
 
@@ -122,7 +123,8 @@ class NodeLinks:
         self._end(key)
 
     def _relist(self) -> None:
-        """The flat lists that are walked every turn."""
+        """The flat lists that are walked every turn; a walk that is under way keeps the list that it began with."""
+        self._in_order = list(self._links.items())
         self._has_input_of = [check for link in self._links.values() for check in link.has_input_of]
         self._flush_of = [(key, flush) for key, link in self._links.items() for flush in link.flush_of]
 
@@ -135,7 +137,7 @@ class NodeLinks:
         """
         died, self._died = self._died, []
         arrived, self._notices = self._notices, []
-        for key, link in list(self._links.items()):
+        for key, link in self._in_order:
             try:
                 link.receive(arrived)
             except CorruptFrameError as error:

@@ -85,8 +85,9 @@ class PeerLink:
 
     def receive(self, arrived: list[Inbound]) -> None:
         """Append what arrived, election first.  Raises CorruptFrameError; what came before it has been appended."""
-        peer = self.peer
-        arrived.extend([ElectionFrame(peer, frame) for frame in self._election.receive()])
+        votes = self._election.receive()
+        if votes:
+            arrived.extend([ElectionFrame(self.peer, frame) for frame in votes])
         frames = self._learner.receive()
         if frames:
             arrived.extend(self._open(frames))

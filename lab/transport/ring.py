@@ -130,15 +130,19 @@ class RingWriter:
                 self._control[_WANTS_ROOM] = self._asked = True
                 full_fence()
                 self._move()
-            if self._asked and not self._queue:
-                self._control[_WANTS_ROOM] = self._asked = False
+        if self._asked and not self._queue:
+            self._control[_WANTS_ROOM] = self._asked = False
         if self._head != self._published:
             self._control[_HEAD] = self._published = self._head
             self._bell.ring_if_sleeping()
 
     def has_room(self) -> bool:
-        """Whether frames were left waiting by the last `flush` and the next one could move some."""
-        return self._asked and len(self._queue[0]) + len(self._queue[1]) <= self._room()
+        """Whether frames were left waiting by the last `flush` and the next one could move some, or would raise."""
+        if not self._asked or not self._queue:
+            return False
+        used: int = self._head - self._control[_TAIL]
+        possible = 0 <= used <= self._capacity
+        return not possible or used + len(self._queue[0]) + len(self._queue[1]) <= self._capacity
 
     def clear_queue(self) -> None:
         """Drop what waits for room, and accept frames again.

@@ -104,7 +104,7 @@ class ShmLink:
 
         A process that was killed closes nothing: its pidfd tells.
         """
-        return all(reader.has_ended() for reader in self._readers)
+        return self._readers[0].has_ended() and all(reader.has_ended() for reader in self._readers)
 
     def close(self) -> None:
         """End the link and unmap it; the channels must not be used any more.

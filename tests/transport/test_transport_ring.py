@@ -15,8 +15,9 @@ from lab.transport.shm import Channel, create_link_memory, link_bytes
 
 CAPACITY = 1024
 FRAME_BYTES = st.one_of(st.integers(0, 40), st.integers(0, 3 * CAPACITY))
+OTHER_STEPS = ("flush", "receive", "flush", "receive", "has_input", "clear_queue")
 STEPS = st.lists(
-    st.one_of(st.tuples(st.just("send"), FRAME_BYTES), st.tuples(st.sampled_from(("flush", "receive")), st.just(0))),
+    st.one_of(st.tuples(st.just("send"), FRAME_BYTES), st.tuples(st.sampled_from(OTHER_STEPS), st.just(0))),
     max_size=200,
 )
 
@@ -49,6 +50,14 @@ def test_frames_arrive_once_and_in_order(open_ends: Callable, checksums: bool, s
                 sent.append(frame)
             elif step == "flush":
                 ends.one.flush()
+            elif step == "has_input":
+                can_move = ends.one.has_input()
+                laid = ends.one.bytes_sent
+                ends.one.flush()
+                assert not can_move or ends.one.bytes_sent > laid, "it would have woken for nothing"
+            elif step == "clear_queue":
+                ends.one.clear_queue()
+                del sent[ends.one.frames_sent :]
             else:
                 got += ends.other.receive()
                 assert got == sent[: len(got)]
@@ -149,6 +158,17 @@ def test_a_reader_counter_that_no_reader_writes_is_found(open_ends: Callable) ->
     with open_ends() as ends, mmap.mmap(ends.memory_fd, link_bytes((1024,))) as memory:
         memory[128:136] = (99).to_bytes(8, "little")
         ends.one.send(b"a")
+        with pytest.raises(CorruptFrameError):
+            ends.one.flush()
+
+
+def test_a_reader_counter_gone_wrong_is_found_by_a_writer_that_waits(open_ends: Callable) -> None:
+    with open_ends() as ends, mmap.mmap(ends.memory_fd, link_bytes((1024,))) as memory:
+        for _ in range(30):
+            ends.one.send(bytes(100))
+        ends.one.flush()
+        memory[128:136] = (1 << 60).to_bytes(8, "little")
+        assert ends.one.has_input()
         with pytest.raises(CorruptFrameError):
             ends.one.flush()
 
