@@ -19,7 +19,7 @@ DEFAULTS = Settings()
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class NotYet(click.ParamType):
+class NotYet(click.ParamType[str]):
     """A choice of which some values are named in the documentation but not part of this version."""
 
     name = "choice"

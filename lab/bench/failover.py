@@ -44,12 +44,13 @@ def failover(
     progress: Progress | None = None,
 ) -> FailoverRecord:
     """Measure `settings.repeats` failovers on a fresh target; the record says whether they were verified."""
-    from lab.bench.systems import make_target, watch_maker
+    from lab.bench.systems import LoadMaker, make_target
 
     check_failover(settings)
     target = make_target(settings, data_dir)
-    with watch_maker(settings, data_dir) as make_watch:
-        return run_failover(settings, target, make_watch, data_dir=data_dir, link=link, progress=progress)
+    return run_failover(
+        settings, target, LoadMaker(settings, target), data_dir=data_dir, link=link, progress=progress
+    )
 
 
 def run_failover(

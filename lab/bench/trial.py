@@ -1,6 +1,7 @@
 """One trial: bring a target up, load it, measure a window, verify what happened, tear everything down (DESIGN 4)."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,12 +33,13 @@ def trial(
     stage: Stage = str,
 ) -> TrialRecord:
     """Measure `settings` on a fresh target; the record says whether it was verified."""
-    from lab.bench.systems import load_maker, make_target
+    from lab.bench.systems import LoadMaker, make_target
 
     check_settings(settings)
     target = make_target(settings, data_dir)
-    with load_maker(settings, data_dir) as make_load:
-        return run_trial(settings, target, make_load, suite=suite, data_dir=data_dir, link=link, stage=stage)
+    return run_trial(
+        settings, target, LoadMaker(settings, target), suite=suite, data_dir=data_dir, link=link, stage=stage
+    )
 
 
 def run_trial(
@@ -117,7 +119,16 @@ def running(target: Target) -> Iterator[None]:
 def loading(target: Target, settings: Settings, make_load: Callable[[list[Connector]], L]) -> Iterator[L]:
     """Load processes attached as the settings say, the workload's nodes made; they are ended on every way out."""
     to = attached(target.servers(), settings.attach)
-    load = make_load([target.connector(client, to) for client in range(settings.clients)])
+    connectors: list[Connector] = []
+    try:
+        for client in range(settings.clients):
+            connectors.append(target.connector(client, to))
+        load = make_load(connectors)
+    except BaseException:
+        for connector in connectors:  # from here on they are the load's
+            for descriptor in connector.fds:
+                os.close(descriptor)
+        raise
     try:
         load.start()
         load.setup()

@@ -1,0 +1,42 @@
+"""From settings to the system under test and the processes that load it."""
+
+from pathlib import Path
+
+from lab.bench.limits import workload_of_settings
+from lab.bench.loaders import Loaders
+from lab.bench.record import Settings
+from lab.targets.own import OwnTarget
+from lab.targets.target import Connector
+
+
+def make_target(settings: Settings, data_dir: Path | None) -> OwnTarget:
+    """The target that the settings name, not started yet."""
+    assert settings.target == "own", settings.target
+    return OwnTarget(
+        voters=settings.voters,
+        observers=settings.observers,
+        durability=settings.durability,
+        death_detection=settings.death_detection,
+        tick_ms=settings.tick_ms,
+        sync_limit_ticks=settings.sync_limit_ticks,
+        init_limit_ticks=settings.init_limit_ticks,
+        max_outstanding=settings.max_outstanding,
+        batch_txns_max=settings.batch_txns_max,
+        finalize_early=settings.finalize_early,
+        data_dir=data_dir,
+        seed=settings.seed,
+    )
+
+
+class LoadMaker:
+    """Makes the load processes of a running target; their files go into the target's run folder and with it."""
+
+    def __init__(self, settings: Settings, target: OwnTarget) -> None:
+        self._settings = settings
+        self._target = target
+
+    def __call__(self, connectors: list[Connector]) -> Loaders:
+        _, params = workload_of_settings(self._settings)
+        folder = self._target.cluster.folder / "load"
+        folder.mkdir()
+        return Loaders(self._settings, params, connectors, folder, self._settings.seed)

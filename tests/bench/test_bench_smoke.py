@@ -1,0 +1,101 @@
+"""The smallest real measurements: processes, shared memory, faults, verification, and nothing left behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import psutil
+import pytest
+from bench_fakes import ENVIRONMENT
+
+from lab.bench.failover import failover
+from lab.bench.record import PHASES, Settings
+from lab.bench.trial import trial
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """Where servers keep their data; empty and without processes of ours afterwards."""
+    folder = tmp_path / "data"
+    yield folder
+    assert not folder.exists() or not list(folder.iterdir())
+    assert not [child for child in psutil.Process().children(recursive=True) if child.status() != "zombie"]
+
+
+def quick(**more):
+    return Settings(**{"seconds": 0.3, "warmup": 0.1, "durability": "buffered", "keys": 50, **more})
+
+
+@pytest.mark.parametrize("settings", [
+    quick(outstanding=16),
+    quick(reads=0.5, observers=1, attach="all", clients=2, outstanding=12),
+    quick(reads=1.0, attach="followers", cpu_share=0.3, outstanding=8),
+    quick(voters=1, rate=500.0, durability="memory"),
+], ids=["writes", "mix at all servers", "reads under a budget", "open loop on one server"])  # fmt: skip
+def test_a_trial_is_verified_and_says_what_it_did(data_dir, settings):
+    record = trial(settings, data_dir=data_dir)
+    assert record.verified, record.checks.findings
+    assert record.reads + record.writes > 0
+    assert record.ops_per_s == pytest.approx((record.reads + record.writes) / record.seconds)
+    assert (record.errors, record.unknown) == (0, 0)
+    assert record.checks.replicas == len(record.servers) == settings.voters + settings.observers
+    roles = sorted(server.role for server in record.servers)
+    assert roles == sorted(["leader", *["follower"] * (settings.voters - 1), *["observer"] * settings.observers])
+    assert sum(server.cpu_s for server in record.servers) > 0
+    assert record.digest
+    kinds = {kind for kind, count in (("read", record.reads), ("write", record.writes)) if count}
+    assert set(record.latency_us) == set(record.histogram) == set(record.series) == kinds
+    assert {kind: sum(record.series[kind]) for kind in kinds} == {
+        kind: record.latency_us[kind].count for kind in kinds
+    }
+
+
+@pytest.mark.parametrize("fault", ["crash", "freeze", "partition"])
+def test_failovers_are_verified_and_split_into_phases(data_dir, fault):
+    settings = quick(fault=fault, repeats=2, outstanding=1, observers=1)
+    record = failover(settings, data_dir=data_dir)
+    assert record.verified, record.checks.findings
+    assert len(record.outage_ms) == len(record.observer_rejoin_ms) == 2
+    for number, outage in enumerate(record.outage_ms):
+        assert sum(record.phases_ms[phase][number] for phase in PHASES) == pytest.approx(outage)
+        assert record.phases_ms["detection"][number] > 0
+    assert record.acknowledged > 2
+
+
+def lab(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "lab", *arguments],
+        cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+
+
+def test_trial_json_is_the_only_line_on_stdout(tmp_path, data_dir):
+    done = lab("trial", "--seconds", "0.3", "--warmup", "0.1", "--durability", "buffered", "--json",
+               "--data-dir", str(data_dir), cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    record = orjson.loads(done.stdout)
+    assert record["verified"] is True
+    assert record["settings"]["outstanding"] == 64
+    assert record["suite"] == "trial"
+
+
+def test_pyperf_runs_a_real_suite(tmp_path, data_dir):
+    values, records = tmp_path / "values.json", tmp_path / "trials.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.bench.write_latency", "--point", "write-throughput/3+0/buffered",
+         "--records", records, "--processes", "1", "--values", "1", "--warmups", "0", "--loops", "1000",
+         "--append", values, "--quiet", "--set", "seconds=0.3", "--set", "warmup=0.1", "--data-dir", data_dir],
+        cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shown = subprocess.run(
+        [sys.executable, "-m", "pyperf", "show", values], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert "us" in shown.stdout
+    [record] = [orjson.loads(line) for line in Path(records).read_bytes().splitlines()]
+    assert record["pyperf"] == {"benchmark": "write-throughput/3+0/buffered", "round": 0, "value": 0}
