@@ -31,6 +31,9 @@ class DiskFile(Protocol):
 
     def size(self) -> int: ...
 
+    def regions(self, offset: int) -> list[tuple[int, int]]:
+        """(start, stop) of what from `offset` on may hold anything but zeros, ascending."""
+
     def allocate(self, size: int) -> None:
         """Reserve disk space for `size` bytes and grow the file to it with zeros, so that writing cannot run out."""
 
@@ -115,6 +118,26 @@ class RealFile:
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
+
+    def regions(self, offset: int) -> list[tuple[int, int]]:
+        found = []
+        end = self.size()
+        while offset < end:
+            start, offset = self._next_region(offset, end)
+            if start < offset:
+                found.append((start, offset))
+        return found
+
+    def _next_region(self, offset: int, end: int) -> tuple[int, int]:
+        if not hasattr(os, "SEEK_DATA"):
+            return offset, end
+        try:
+            start = os.lseek(self._fd, offset, os.SEEK_DATA)
+            return start, os.lseek(self._fd, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole up to the end
+                return end, end
+            raise DiskError(self.path, "read", error) from error
 
     def allocate(self, size: int) -> None:
         try:

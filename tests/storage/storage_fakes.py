@@ -100,6 +100,9 @@ class FakeFile:
     def size(self) -> int:
         return len(self._inode.content)
 
+    def regions(self, offset: int) -> list[tuple[int, int]]:
+        return [(offset, self.size())]
+
     def allocate(self, size: int) -> None:
         self._disk.tick()
         self._inode.resize(max(size, len(self._inode.content)))

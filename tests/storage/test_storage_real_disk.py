@@ -11,7 +11,7 @@ import pytest
 from storage_histories import Held, txns_of, unique_batch, walk, z
 
 from lab.storage.disk import RealDisk
-from lab.storage.errors import DataFolderError, DataFolderInUseError, DiskError
+from lab.storage.errors import CorruptLogError, DataFolderError, DataFolderInUseError, DiskError
 from lab.storage.store import FileStore
 from lab.zab.events import Flushed
 
@@ -196,3 +196,31 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     store.close()
     held_in(tmp_path)
     assert before in (0, len(os.listdir("/proc/self/fd")))
+
+
+def test_no_region_that_holds_data_is_left_out(tmp_path: Path) -> None:
+    file = RealDisk().create(str(tmp_path / "file"))
+    file.allocate(8 << 20)
+    for offset in (5 << 20, (7 << 20) + 3):
+        file.write_at(offset, [b"data"])
+    for asked, held in ((0, [5 << 20, (7 << 20) + 3]), ((5 << 20) + 2, [(5 << 20) + 3, (7 << 20) + 6]), (8 << 20, [])):
+        regions = file.regions(asked)
+        assert all(any(start <= offset < stop for start, stop in regions) for offset in held)
+        assert all(asked <= start < stop <= 8 << 20 for start, stop in regions)
+    file.close()
+
+
+def test_corruption_is_found_across_a_lost_part_of_a_real_log(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    for counter in range(1, 101):
+        store.append(1, unique_batch(z(1, counter), 1, value_bytes=1000))
+        store.flush()
+    store.close()
+    path = tmp_path / "generation.1" / "log.100000001"
+    with path.open("r+b") as file:
+        file.seek(20_000)
+        file.write(bytes(60_000))
+    with pytest.raises(
+        CorruptLogError, match=r"log\.100000001: byte 1\d{4}: .* had been flushed; everything up to 1\."
+    ):
+        held_in(tmp_path)
