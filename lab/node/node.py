@@ -68,14 +68,12 @@ class Node:
         host.start()
         turns = 0
         while self._running:
-            timeout_ms = 0.0
-            if host.turn():
-                turns += 1
-                if turns % LOOK_EVERY_TURNS:
-                    continue
-            else:
-                timeout_ms = host.deadline_ms() - clock.now_ms()
-            ready = waiter.wait(timeout_ms, links.has_input)
+            host.turn()
+            turns += 1
+            more = self._server.has_work or links.has_input()
+            if more and turns % LOOK_EVERY_TURNS:
+                continue
+            ready = waiter.wait(0.0 if more else host.deadline_ms() - clock.now_ms(), links.has_input)
             for fd in ready:
                 if fd != control_fd:
                     links.on_ready(fd)
