@@ -33,6 +33,14 @@ class Generator(Protocol):
     def paths(self) -> Sequence[str]:
         """The node of each key."""
 
+    @property
+    def read_share(self) -> float:
+        """How many of the operations are reads, 0 to 1."""
+
+    @property
+    def value_bytes(self) -> int:
+        """The greatest value."""
+
     def batch(self, first: int, count: int, set_data: SetMaker[R], get_data: GetMaker[R]) -> list[R]:
         """The requests `first` ... `first + count - 1`, made by the two makers that were handed in."""
 

@@ -69,5 +69,5 @@ class ReplicaState(msgspec.Struct, frozen=True, array_like=True):
     applied_zxid: Zxid
     digest: int | None  # None: the target has none
     nodes: dict[str, Znode]
-    log: list[tuple[Zxid, Zxid]] | None  # runs (first, last) that stand in its log, its snapshot base as (0, base); None: no log
-    took_effect: dict[str, int]  # "session:cxid" of asked-for unknown requests found in the log -> zxid, -1 = as an error
+    log: list[tuple[Zxid, Zxid]] | None  # runs (first, last) in its log, its snapshot base as (0, base); None: no log
+    took_effect: dict[str, int]  # "session:cxid" of asked-for unknown requests in the log -> zxid, -1 = as an error

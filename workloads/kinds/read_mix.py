@@ -55,13 +55,13 @@ class ReadMixGenerator:
     def __init__(self, params: ReadMix, seed: int, client: int) -> None:
         self.parents = [PARENT]
         self.paths = [path_of(key) for key in range(params.keys)]
-        self._seed, self._client, self._size = seed, client, params.value_bytes
+        self.read_share, self.value_bytes = params.reads, params.value_bytes
+        self._seed, self._client = seed, client
         self._base, self._shift = header_base(client), shift_of(client)
         self._pad, self._filler = pad_of(seed, params.value_bytes), params.value_bytes - HEADER_BYTES
         self._draws = WINDOWS * -(-params.keys * _DRAWS_PER_KEY // WINDOWS)  # a multiple, so one cut serves both
         self._keys = _draw_keys(params, self._draws, Random(f"keys of {seed} {client}"))
         self._key_paths = [self.paths[key] for key in self._keys]
-        self._reads = params.reads
         self._kinds = _draw_kinds(params.reads, Random(f"kinds of {seed} {client}"))
 
     def batch(self, first: int, count: int, set_data: SetMaker[R], get_data: GetMaker[R]) -> list[R]:
@@ -71,11 +71,11 @@ class ReadMixGenerator:
             return self.batch(first, until_cut, set_data, get_data) + rest
         cxids, at = range(first, first + count), first % self._draws
         paths = self._key_paths[at : at + count]
-        if self._reads == 1.0:
+        if self.read_share == 1.0:
             return list(map(get_data, cxids, paths))
         pad, filler, base, begin = self._pad, self._filler, self._base, self._shift + first % WINDOWS
         windows = range(begin, begin + count)
-        if self._reads == 0.0:
+        if self.read_share == 0.0:
             return [
                 set_data(cxid, path, pack_header(base + cxid) + pad[at : at + filler])
                 for cxid, path, at in zip(cxids, paths, windows, strict=True)
@@ -94,13 +94,13 @@ class ReadMixGenerator:
         return _cyclic(self._keys, first, count)
 
     def value(self, cxid: int) -> bytes:
-        return value_of(self._seed, self._client, cxid, self._size)
+        return value_of(self._seed, self._client, cxid, self.value_bytes)
 
     def writer(self, data: bytes) -> tuple[int, int] | None:
         return writer_of(data)
 
     def is_intact(self, data: bytes, client: int, cxid: int) -> bool:
-        return data == value_of(self._seed, client, cxid, self._size)
+        return data == value_of(self._seed, client, cxid, self.value_bytes)
 
 
 def _draw_keys(params: ReadMix, draws: int, random: Random) -> "array[int]":

@@ -1,0 +1,48 @@
+"""A history as a file: how a load process hands it to the harness.
+
+One msgpack header (client, sessions, rows), its length before it, then the columns as they are in memory.
+"""
+
+import struct
+from pathlib import Path
+
+import msgspec
+
+from lab.client.history import COLUMNS, History
+
+_LENGTH = struct.Struct("<Q")
+
+
+class _Header(msgspec.Struct, frozen=True):
+    client: int
+    sessions: list[int]
+    rows: int
+    columns: list[str]
+
+
+def write_history(history: History, path: Path) -> None:
+    """The file appears under its name once it is complete."""
+    names = [name for name, _ in COLUMNS]
+    header = msgspec.msgpack.encode(_Header(history.client, history.sessions, len(history), names))
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("wb") as file:
+        file.write(_LENGTH.pack(len(header)))
+        file.write(header)
+        for name in names:
+            assert len(history.columns[name]) == len(history), (name, len(history.columns[name]), len(history))
+            history.columns[name].tofile(file)
+    unfinished.rename(path)
+
+
+def read_history(path: Path) -> History:
+    """Raises OSError, or ValueError if the file is not a whole history."""
+    with path.open("rb") as file:
+        try:
+            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+            header = msgspec.msgpack.decode(file.read(length), type=_Header)
+            history = History(header.client, header.sessions)
+            for name in header.columns:
+                history.columns[name].fromfile(file, header.rows)
+        except (struct.error, msgspec.MsgspecError, EOFError, KeyError) as error:
+            raise ValueError(f"{path}: not a whole history: {error}") from error
+    return history

@@ -1,0 +1,296 @@
+"""The load processes of a trial, as the harness sees them: started, told what to do, and ended whatever they do."""
+
+import contextlib
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+import lab
+from lab.bench.handover import read_history
+from lab.bench.loadspec import (
+    DATAGRAM_BYTES_MAX,
+    Acknowledged,
+    Answer,
+    Await,
+    Broken,
+    Command,
+    LoadSpec,
+    Measure,
+    Measured,
+    Ready,
+    Reported,
+    Settle,
+    Setup,
+    Start,
+    Stop,
+    decode_answer,
+    encode,
+)
+from lab.bench.record import Settings
+from lab.client.history import History
+from lab.targets.target import Connector, TargetError
+from workloads import workload_of
+
+OPEN_TIMEOUT_S = 30.0
+SETUP_TIMEOUT_S = 300.0
+DRAIN_S = 10.0
+REPORT_TIMEOUT_S = 300.0  # after the drain: decoding takes some microseconds for each operation
+ANSWER_TIMEOUT_S = 10.0
+EXIT_TIMEOUT_S = 5.0
+WINDOW_LEAD_NS = 5_000_000  # commands reach the processes well within it
+READS_CHECKED_MAX = 1_000_000  # of all load processes together
+PATIENCE_MS = 10_000.0
+LOG_TAIL_BYTES = 4096
+
+A = TypeVar("A", bound=Answer)
+
+
+class Window(msgspec.Struct, frozen=True):
+    """The measured interval of the monotonic clock; operations whose reply arrived within it belong to it."""
+
+    start_ns: int
+    end_ns: int
+    cpu_s: float  # of all load processes together
+    lag_us: float  # open loop: how late operations were sent, 99th percentile of the worst process; closed loop: 0
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """An acknowledged write; times are the monotonic clock's."""
+
+    sent_ns: int
+    at_ns: int  # when its reply was seen
+    zxid: int
+    epoch: int
+
+
+class Loaders:
+    """The load processes: one for each connector.  Every method has a deadline and raises TargetError.
+
+    `start` and `setup`, then `warm` and `run`, or `begin` and `first_ack`, then `finish`; `close` at any time.  Call
+    from the main thread: the processes die with the thread that started them.
+    """
+
+    def __init__(
+        self, settings: Settings, params: msgspec.Struct, connectors: Sequence[Connector], folder: Path, seed: int
+    ) -> None:
+        """Takes over the connectors' descriptors.  `folder` gets the logs and the histories on their way."""
+        self._settings, self._params = settings, params
+        self._connectors, self._clients = list(connectors), len(connectors)  # those whose process has not started
+        self._folder, self._seed = folder, seed
+        self._processes: list[_Process] = []
+        self._is_started = False
+
+    def start(self) -> None:
+        """Start the processes and open their sessions."""
+        phases = random.Random(f"arrivals of {self._seed}")
+        for client in range(self._clients):
+            connector = self._connectors.pop(0)
+            self._processes.append(_Process(client, connector, self._folder))
+            self._processes[-1].tell(self._spec(client, connector, phases.random()))
+        self._hear(Ready, OPEN_TIMEOUT_S + ANSWER_TIMEOUT_S)
+
+    def setup(self) -> None:
+        """Make the workload's nodes, and let every session see them."""
+        self._processes[0].tell(Setup())
+        self._processes[0].hear(Ready, SETUP_TIMEOUT_S)
+        self._tell(Settle())
+        self._hear(Ready, SETUP_TIMEOUT_S)
+
+    def warm(self, seconds: float) -> None:
+        """The load, not measured.  It goes on until `finish`."""
+        self.begin()
+        self._watch(time.monotonic() + seconds)
+
+    def run(self, seconds: float) -> Window:
+        """The load, measured for so long; it goes on afterwards."""
+        self.begin()
+        start_ns = time.monotonic_ns() + WINDOW_LEAD_NS
+        end_ns = start_ns + int(seconds * 1e9)
+        self._tell(Measure(start_ns, end_ns))
+        measured = self._hear(Measured, seconds + ANSWER_TIMEOUT_S)
+        cpu_s = sum(each.cpu_ns for each in measured) / 1e9
+        return Window(start_ns, end_ns, cpu_s, max(each.lag_ns for each in measured) / 1e3)
+
+    def begin(self) -> None:
+        """Start sending, until `finish`; a second call does nothing."""
+        if not self._is_started:
+            self._is_started = True
+            self._tell(Start())
+            self._hear(Ready, ANSWER_TIMEOUT_S)
+
+    def first_ack(self, after_epoch: int, timeout_s: float) -> Ack:
+        """The first client's first acknowledged write of the first epoch above `after_epoch` that has one.
+
+        Only under a fault (`Settings.fault`): other loads do not look at their replies before the end.
+        """
+        assert self._settings.fault is not None, "replies are decoded at once only in a failover"
+        process = self._processes[0]
+        process.tell(Await(after_epoch))
+        ack = process.hear(Acknowledged, timeout_s, f"no write of an epoch after {after_epoch} was acknowledged")
+        return Ack(ack.sent_ns, ack.done_ns, ack.zxid, ack.epoch)
+
+    def finish(self) -> list[History]:
+        """Stop sending, wait for what is outstanding, and take over what every client did and saw."""
+        self._tell(Stop(DRAIN_S))
+        self._hear(Reported, DRAIN_S + REPORT_TIMEOUT_S)
+        histories = []
+        for process in self._processes:
+            histories.append(read_history(process.history))
+            process.history.unlink()
+        return histories
+
+    def close(self) -> None:
+        """End the processes, whatever they do; a second call does nothing."""
+        for process in self._processes:
+            process.ask_to_end()
+        deadline = time.monotonic() + EXIT_TIMEOUT_S
+        for process in self._processes:
+            process.end(deadline)
+        for connector in self._connectors:
+            _close_all(connector.fds)
+        self._processes, self._connectors = [], []
+
+    def _spec(self, client: int, connector: Connector, phase: float) -> LoadSpec:
+        settings, clients = self._settings, self._clients
+        eager = settings.fault is not None
+        return LoadSpec(
+            client=client,
+            seed=self._seed,
+            workload=workload_of(self._params).name,
+            params=msgspec.to_builtins(self._params),
+            connector=connector.text,
+            outstanding=1 if eager else settings.outstanding,
+            rate=None if settings.rate is None else settings.rate / clients,
+            phase=phase,
+            eager=eager,
+            patience_ms=_patience_ms(settings),
+            reads_checked_max=READS_CHECKED_MAX // clients,
+            history=str(self._processes[client].history),
+            open_timeout_s=OPEN_TIMEOUT_S,
+        )
+
+    def _tell(self, command: Command) -> None:
+        for process in self._processes:
+            process.tell(command)
+
+    def _hear(self, kind: type[A], timeout_s: float) -> list[A]:
+        deadline = time.monotonic() + timeout_s
+        return [process.hear(kind, max(0.0, deadline - time.monotonic())) for process in self._processes]
+
+    def _watch(self, deadline: float) -> None:
+        """Wait; a process that ends or breaks meanwhile raises."""
+        poll = select.poll()
+        for process in self._processes:
+            poll.register(process.channel, select.POLLIN)
+        while (left := deadline - time.monotonic()) > 0:
+            for fd, _ in poll.poll(left * 1e3):
+                next(p for p in self._processes if p.channel.fileno() == fd).hear(Ready, 0.0)
+
+
+def _patience_ms(settings: Settings) -> float:
+    """How long a server may owe an answer.
+
+    In a failover half of what the servers allow each other: the client is away from a frozen leader before its
+    successor serves, so what is measured is the ensemble's patience and not the client's.
+    """
+    if settings.fault is None:
+        return PATIENCE_MS
+    return settings.sync_limit_ticks * settings.tick_ms / 2
+
+
+class _Process:
+    """One load process and the channel to it."""
+
+    def __init__(self, client: int, connector: Connector, folder: Path) -> None:
+        self._name = f"load process {client}"
+        self._log = folder / f"load-{client}.log"
+        self.history = folder / f"history-{client}"
+        self.channel, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        root = str(Path(lab.__file__).resolve().parents[1])  # it runs the same code wherever it starts
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        try:
+            with self._log.open("ab") as output:
+                self._popen = subprocess.Popen(
+                    [sys.executable, "-m", "lab.bench.load", str(its_end.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(its_end.fileno(), *connector.fds),
+                    env={**os.environ, "PYTHONPATH": path},
+                    process_group=0,  # a Ctrl-C at the terminal is the harness's to handle
+                )
+        except OSError as error:
+            self.channel.close()
+            raise TargetError(f"{self._name} cannot be started (log {self._log}): {error.strerror}") from error
+        finally:
+            its_end.close()
+            _close_all(connector.fds)
+
+    def tell(self, record: Command | LoadSpec) -> None:
+        try:
+            self.channel.send(encode(record))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._gone() from error
+
+    def hear(self, kind: type[A], timeout_s: float, otherwise: str = "") -> A:
+        """The next answer, which must be of this kind."""
+        readable = select.poll()
+        readable.register(self.channel, select.POLLIN)
+        if not readable.poll(timeout_s * 1e3):
+            raise TargetError(f"{self._name}: {otherwise or f'no {kind.__name__}'} within {timeout_s:g} s")
+        try:
+            data = self.channel.recv(DATAGRAM_BYTES_MAX)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise self._gone()
+        answer = decode_answer(data)
+        if isinstance(answer, Broken):
+            raise TargetError(f"{self._name}: {answer.reason}")
+        assert isinstance(answer, kind), (self._name, answer, kind)
+        return answer
+
+    def ask_to_end(self) -> None:
+        """EOF on its channel means exit."""
+        self.channel.close()
+
+    def end(self, deadline: float) -> None:
+        """Wait for its end until then, kill it if it does not come, and reap it."""
+        try:
+            self._popen.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+        with contextlib.suppress(FileNotFoundError):
+            self.history.unlink()
+
+    def _gone(self) -> TargetError:
+        """It closed its channel, so it has ended or is about to."""
+        try:
+            code = self._popen.wait(EXIT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return TargetError(f"{self._name} closed its channel and does not end (log {self._log})")
+        how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        return TargetError(f"{self._name} has ended ({how}): {_last_line(self._log)}")
+
+
+def _last_line(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), f"nothing in {log}")
+
+
+def _close_all(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)

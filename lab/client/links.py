@@ -1,0 +1,181 @@
+"""A client's end of its links, one to every server; the control socket makes and unmakes them (DESIGN 3)."""
+
+import os
+import select
+import time
+from collections.abc import Callable
+
+from lab.client.control import Attach, Detach, Welcome, decode_control
+from lab.client.timer import Timer
+from lab.transport.bell import Bell
+from lab.transport.control import ControlSocket
+from lab.transport.shm import CLIENT_CHANNELS, ShmLink
+from lab.transport.waiter import Waiter
+
+QUEUE_BYTES_MAX = 64 << 20  # of requests that wait for room in one link
+WELCOME_TIMEOUT_S = 10.0
+
+
+class LinksError(Exception):
+    """The process that makes the links is gone or does not speak as expected: one line for people."""
+
+
+class Link:
+    """One link to one incarnation of one server."""
+
+    def __init__(self, attach: Attach, fds: list[int]) -> None:
+        """Takes over the four descriptors."""
+        memory, bell_event, bell_page, self.life_fd = fds
+        self.server, self.incarnation = attach.name, attach.incarnation
+        self._bell = Bell.adopt(bell_event, bell_page)
+        self._shm = ShmLink(memory, CLIENT_CHANNELS, attach.side, self._bell, queue_bytes_max=QUEUE_BYTES_MAX)
+        os.close(memory)
+        (self.channel,) = self._shm.channels
+        self.is_cut = False  # by Detach: what was under way is gone
+        self.ended_by = f"the link to server {attach.name} ended"
+
+    def receive(self) -> list[bytes]:
+        """Frames that arrived, oldest first.  Raises CorruptFrameError."""
+        return [] if self.is_cut else self.channel.receive()
+
+    def has_ended(self) -> bool:
+        """Whether the server closed it and everything it had sent was received."""
+        return self._shm.has_ended()
+
+    def close(self) -> None:
+        self._shm.close()
+        self._bell.close()
+        os.close(self.life_fd)
+
+
+class Endpoint:
+    """All links of this process, its bell, and where it sleeps.
+
+    `on_up(link)` and `on_down(link)` are called from `wait` and `look`; at `on_down` what the server had sent is still
+    there to be received, unless the link was cut.
+    """
+
+    def __init__(self, control: ControlSocket) -> None:
+        """Takes over `control`.  Blocks for the welcome, at most WELCOME_TIMEOUT_S; raises LinksError."""
+        self._control = control
+        try:
+            welcome, (event, page, self._life) = _receive_welcome(control)
+        except BaseException:
+            control.close()
+            raise
+        self.client, self.servers = welcome.client, welcome.servers
+        self._bell = Bell.adopt(event, page)
+        self._waiter = Waiter(self._bell)
+        control.set_blocking(False)
+        self._waiter.add(control.fileno())
+        self.links: dict[int, Link] = {}
+        self.on_up: Callable[[Link], None] = lambda link: None  # noqa: ARG005 - until somebody listens
+        self.on_down: Callable[[Link], None] = lambda link: None  # noqa: ARG005
+        self._by_life: dict[int, Link] = {}
+        self._timer: Timer | None = None
+
+    def watch(self, fd: int) -> None:
+        """Have `wait` and `look` return when `fd` is readable."""
+        self._waiter.add(fd)
+
+    def use_timer(self) -> None:
+        """Let `wait` end on the microsecond; without it the kernel's poll rounds up to the next millisecond."""
+        self._timer = Timer()
+        self._waiter.add(self._timer.fileno())
+
+    def has_input(self) -> bool:
+        return any([link.channel.has_input() for link in self.links.values()])  # noqa: C419 - mostly one link
+
+    def wait(self, until_ns: int) -> list[int]:
+        """Sleep until something arrived, or until that time of the monotonic clock; returns ready watched descriptors.
+
+        Ends early for reasons of its own; looks at the links that ended meanwhile.  Raises LinksError if whoever makes
+        the links is gone.
+        """
+        left_ns = until_ns - time.monotonic_ns()
+        if self._timer is not None and left_ns > 0:
+            self._timer.set(left_ns)
+            left_ns += 10_000_000
+        ready = self._waiter.wait(max(left_ns, 0) / 1e6, self.has_input)
+        for link in [link for link in self.links.values() if link.has_ended()]:
+            self._remove(link)
+        return self._carry_out(ready)
+
+    def look(self) -> list[int]:
+        """As `wait`, without sleeping."""
+        return self._carry_out(self._waiter.wait(0, self.has_input))
+
+    def drop(self, link: Link, reason: str) -> None:
+        """The link cannot be used any more."""
+        if self.links.get(link.server) is link:
+            link.ended_by = f"server {link.server}: {reason}"
+            self._remove(link)
+
+    def close(self) -> None:
+        for link in self.links.values():
+            link.close()
+        self.links.clear()
+        if self._timer is not None:
+            self._timer.close()
+        self._waiter.close()
+        self._bell.close()
+        self._control.close()
+        os.close(self._life)
+
+    def _carry_out(self, ready: list[int]) -> list[int]:
+        """Act on this object's own descriptors, return the others."""
+        foreign = []
+        for fd in ready:  # ends of processes before the control socket: a new link may reuse an old one's descriptor
+            if fd in self._by_life:
+                self._remove(self._by_life[fd])
+            elif self._timer is not None and fd == self._timer.fileno():
+                self._timer.clear()
+            elif fd != self._control.fileno():
+                foreign.append(fd)
+        if self._control.fileno() in ready:
+            self._read_control()
+        return foreign
+
+    def _read_control(self) -> None:
+        while True:
+            try:
+                received = self._control.receive()
+            except BlockingIOError:
+                return
+            if received is None:
+                raise LinksError("the ensemble's supervisor is gone")
+            record, fds = decode_control(received[0]), received[1]
+            if isinstance(record, Attach):
+                self._add(Link(record, fds))
+            elif isinstance(record, Detach) and record.name in self.links:
+                self.links[record.name].is_cut = True
+                self._remove(self.links[record.name])
+
+    def _add(self, link: Link) -> None:
+        old = self.links.get(link.server)
+        if old is not None:
+            self._remove(old)
+        self.links[link.server] = self._by_life[link.life_fd] = link
+        self._waiter.add(link.life_fd)
+        self.on_up(link)
+
+    def _remove(self, link: Link) -> None:
+        del self.links[link.server], self._by_life[link.life_fd]
+        self._waiter.remove(link.life_fd)
+        self.on_down(link)
+        link.close()
+
+
+def open_endpoint(fd: int) -> Endpoint:
+    """The links of this process, over the control socket that it inherited as `fd`."""
+    return Endpoint(ControlSocket.adopt(fd))
+
+
+def _receive_welcome(control: ControlSocket) -> tuple[Welcome, list[int]]:
+    readable = select.poll()
+    readable.register(control.fileno(), select.POLLIN)
+    received = control.receive() if readable.poll(WELCOME_TIMEOUT_S * 1e3) else None
+    record = decode_control(received[0]) if received is not None else None
+    if received is None or not isinstance(record, Welcome):
+        raise LinksError(f"no welcome from the ensemble's supervisor within {WELCOME_TIMEOUT_S:g} s: has it ended?")
+    return record, received[1]
