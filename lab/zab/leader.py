@@ -193,7 +193,7 @@ class Leader:
         if self.epoch and message.accepted_epoch > self.epoch:
             self.state.epoch_floor = message.accepted_epoch
             self.over = f"server {peer} accepted epoch {message.accepted_epoch}, beyond ours {self.epoch} (Z-4)"
-            return effects
+            return [*effects, CloseSession(peer, session)]
         may_vote = isinstance(message, FollowerInfo) and message.may_vote
         handler = self.handlers[peer] = Handler(peer, session, is_voter, may_vote, heard_tick=self._tick)
         if self._broadcast and is_voter:
