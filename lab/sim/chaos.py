@@ -1,0 +1,116 @@
+"""Random walks: everything that may happen, in any order, within what real links, disks and processes may do."""
+
+from lab.service.requests import Create, Delete, Exists, GetChildren, GetData, Request, SetData, Sync
+from lab.sim.client import Client
+from lab.sim.machine import TICK_MS, Machine
+from lab.sim.world import World
+
+_KEYS = 4
+_STEP_MS_MAX = 20
+
+
+class Chaos:
+    """Drives a world, round by round: some frames arrive, some servers work, some disks flush, some faults strike."""
+
+    def __init__(self, world: World, clients: int = 3) -> None:
+        self.world = world
+        self.rng = world.rng
+        self.fault_share = self.rng.choice((0.0, 0.01, 0.03, 0.06))  # faults per round
+        self.late_share = self.rng.choice((0.0, 0.2, 0.6))  # ways that deliver only a part in a round
+        self.held_share = self.rng.choice((0.0, 0.3, 0.8))  # disks that do not flush in a round
+        self.clients = [world.add_client() for _ in range(clients)]
+        self._created: list[str] = []
+
+    def run(self, ticks: int) -> None:
+        world, end = self.world, self.world.clock.now_ms() + ticks * TICK_MS
+        while world.clock.now_ms() < end:
+            if self.rng.random() < self.fault_share:
+                self._strike()
+            for client in self.clients:
+                if self.rng.random() < 0.3:
+                    self._use(client)
+            self._deliver()
+            for machine in self._shuffled():
+                if machine.running:
+                    machine.store.held = self.rng.random() < self.held_share
+                if machine.wants_turn():
+                    machine.turn()
+            world.clock.advance_to(world.clock.now_ms() + self.rng.randint(0, _STEP_MS_MAX))
+
+    def calm_down(self) -> None:
+        """No more faults: links whole, disks prompt, every server up."""
+        world = self.world
+        world.heal()
+        for me, machine in world.machines.items():
+            if not machine.running:
+                world.start(me)
+            world.thaw(me)
+            machine.store.held = False
+
+    # -- what happens in a round
+
+    def _shuffled(self) -> list[Machine]:
+        machines = list(self.world.machines.values())
+        self.rng.shuffle(machines)
+        return machines
+
+    def _deliver(self) -> None:
+        for source, target in self.world.network.ways():
+            if self.rng.random() < self.late_share:
+                election, learner = self.rng.randint(0, 2), self.rng.randint(0, 3)
+                self.world.network.deliver(source, target, election=election, learner=learner)
+            else:
+                self.world.network.deliver(source, target)
+
+    def _strike(self) -> None:
+        """One fault, or the end of one."""
+        rng, world = self.rng, self.world
+        machine = rng.choice(list(world.machines.values()))
+        kind = rng.choice(("crash", "crash", "power", "freeze", "partition", "heal", "start", "start"))
+        if kind == "heal":
+            world.heal()
+        elif kind == "partition":
+            world.partition(self._groups())
+        elif not machine.running:
+            world.start(machine.me)
+        elif kind == "power":
+            share = rng.random()
+            world.power_fail(machine.me, lambda: rng.random() < share)
+        elif kind == "crash":
+            world.crash(machine.me)
+        elif machine.frozen:
+            world.thaw(machine.me)
+        elif kind == "freeze":
+            world.freeze(machine.me)
+
+    def _groups(self) -> list[list[int]]:
+        sides: list[list[int]] = [[], []]
+        for me in self.world.machines:
+            self.rng.choice(sides).append(me)
+        return sides
+
+    # -- clients
+
+    def _use(self, client: Client) -> None:
+        running = [machine for machine in self.world.machines.values() if machine.running]
+        if not client.attached or (not client.ready and self.rng.random() < 0.02) or self.rng.random() < 0.005:
+            if running:
+                client.attach(self.rng.choice(running).ports)
+        elif client.ready and client.pending < 20:
+            client.submit(*[self._request(client) for _ in range(self.rng.choice((1, 1, 3, 8)))])
+
+    def _request(self, client: Client) -> Request:
+        rng, cxid = self.rng, client.next_cxid()
+        key = f"/k{rng.randrange(_KEYS)}"
+        kind = rng.randrange(10)
+        if kind < 2:
+            path = f"/s{client.session}-{cxid}" if rng.random() < 0.5 else key
+            self._created.append(path)
+            return Create(cxid, path, b"%d" % cxid)
+        if kind < 6:
+            return SetData(cxid, key, b"%d %d" % (client.session, cxid), rng.choice((-1, -1, -1, 0, 3)))
+        if kind == 6 and self._created:
+            return Delete(cxid, rng.choice(self._created), rng.choice((-1, -1, 0)))
+        if kind == 7:
+            return rng.choice((GetChildren(cxid, "/"), Exists(cxid, key)))
+        return Sync(cxid) if kind == 8 else GetData(cxid, key)

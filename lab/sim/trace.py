@@ -1,0 +1,206 @@
+"""What happened, one line each: the lines of scenario files (zxids as epoch.counter)."""
+
+from lab.service.requests import Closed, Connected, Create, Delete, ErrorCode, GetChildren, GetData, Request, SetData
+from lab.service.transactions import CreateTxn, DeleteTxn, ErrorTxn, OpenSessionTxn, SetDataTxn, Txn, decode_txns
+from lab.sim.client import Operation, Outcome
+from lab.zab.config import PeerId
+from lab.zab.effects import (
+    Append,
+    Barrier,
+    CloseSession,
+    Deliver,
+    Entered,
+    FirstCommit,
+    Install,
+    LoadSnapshot,
+    Notify,
+    PeerEffect,
+    ReadLog,
+    Replay,
+    Restore,
+    SaveAcceptedEpoch,
+    SaveCurrentEpoch,
+    Send,
+    Serve,
+    SetTimer,
+    StopServing,
+    StreamSnapshot,
+    Truncate,
+)
+from lab.zab.messages import (
+    Ack,
+    AckEpoch,
+    Commit,
+    Diff,
+    FollowerInfo,
+    Inform,
+    LeaderInfo,
+    Message,
+    NewLeader,
+    Notification,
+    ObserverInfo,
+    Ping,
+    Proposal,
+    ServerState,
+    Snap,
+    SyncProgress,
+    Trunc,
+    TxnBatch,
+    Vote,
+)
+from lab.zab.zxid import show
+
+CATEGORIES = {
+    "roles": "states, phases, who serves, closed sessions",
+    "messages": "of the learner channel, without pings",
+    "disk": "storage effects",
+    "tree": "what is applied to the tree",
+    "clients": "what clients are told",
+    "votes": "notifications of the election",
+    "timers": "timers that are set",
+    "pings": "PING and SYNCPROGRESS",
+}
+USUAL = frozenset(("roles", "messages", "disk", "tree", "clients"))
+
+
+def trace_effect(me: PeerId, effect: PeerEffect) -> tuple[str, list[str]]:
+    """The category of an effect and its lines; no line for what nobody asks for."""
+    match effect:
+        case Send(to, message):
+            kind = "pings" if isinstance(message, Ping | SyncProgress) else "messages"
+            return kind, [f"{me} -> {peer} {show_message(message)}" for peer, _ in to]
+        case Notify(peers, notification):
+            return "votes", [f"{me} -> {' '.join(map(str, peers))} {show_notification(notification)}"]
+        case StreamSnapshot((peer, _)):
+            return "messages", [f"{me} -> {peer} SNAPSHOT STREAM"]
+        case SetTimer(timer, delay_ms):
+            return "timers", [f"{me} timer {timer} {delay_ms} ms"]
+    if (text := _show_role(effect)) is not None:
+        return "roles", [f"{me} {text}"]
+    if (text := _show_disk(effect)) is not None:
+        return "disk", [f"{me} {text}"]
+    if (text := _show_tree(effect)) is not None:
+        return "tree", [f"{me} {text}"]
+    return "other", []
+
+
+def _show_role(effect: PeerEffect) -> str | None:
+    match effect:
+        case Entered(state, phase, epoch, leader):
+            text = "LOOKING" if state is ServerState.LOOKING else f"{state.name} {phase.name} epoch {epoch}"
+            return text if state in (ServerState.LOOKING, ServerState.LEADING) else f"{text} leader {leader}"
+        case FirstCommit(epoch):
+            return f"first commit of epoch {epoch}"
+        case CloseSession(peer):
+            return f"close session with {peer}"
+        case Serve():
+            return "serve"
+        case StopServing():
+            return "stop serving"
+    return None
+
+
+def _show_disk(effect: PeerEffect) -> str | None:
+    match effect:
+        case Append(_, batch):
+            return f"append {_span(batch)}"
+        case SaveAcceptedEpoch(epoch):
+            return f"accepted epoch {epoch}"
+        case SaveCurrentEpoch(epoch):
+            return f"current epoch {epoch}"
+        case Truncate(_, zxid):
+            return f"truncate to {show(zxid)}"
+        case Install(_, zxid, _, first, last):
+            part = "whole" if first and last else "first part" if first else "last part" if last else "part"
+            return f"install snapshot {show(zxid)} ({part})"
+        case Barrier():
+            return "barrier"
+        case ReadLog(learner, _, after, until):
+            return f"read log for {learner} after {show(after)} up to {show(until)}"
+    return None
+
+
+def _show_tree(effect: PeerEffect) -> str | None:
+    match effect:
+        case Deliver(batch):
+            return f"deliver {show_batch(batch)}"
+        case Replay(batch):
+            return f"replay {show_batch(batch)}"
+        case Restore(history):
+            return f"restore snapshot {show(history.base)}"
+        case LoadSnapshot(_, _, True):
+            return "load snapshot"
+    return None
+
+
+def show_message(message: Message) -> str:
+    name = type(message).__name__.upper()
+    match message:
+        case Proposal(batch) | Inform(batch):
+            return f"{name} {_span(batch)}"
+        case Commit(zxid) | Ack(zxid) | Diff(zxid) | Trunc(zxid) | Snap(zxid) | Ping(zxid):
+            return f"{name} {show(zxid)}"
+        case LeaderInfo(epoch) | NewLeader(epoch):
+            return f"{name} epoch {epoch}"
+        case FollowerInfo(accepted, may_vote):
+            return f"{name} accepted {accepted}{'' if may_vote else ' (may not vote)'}"
+        case ObserverInfo(accepted):
+            return f"{name} accepted {accepted}"
+        case AckEpoch(current, last, need_snap):
+            shown = "not to be counted" if current == -1 else f"current {current}"
+            return f"{name} {shown} last {show(last)}{' (needs SNAP)' if need_snap else ''}"
+    return name
+
+
+def show_notification(notification: Notification) -> str:
+    name = "ANNOUNCE" if notification.announce else "VOTE"
+    return f"{name} {show_vote(notification.vote)} round {notification.round} {notification.state.name}"
+
+
+def show_vote(vote: Vote) -> str:
+    return f"{vote.leader} (epoch {vote.epoch}, zxid {show(vote.zxid)})" if vote.leader else "nobody"
+
+
+def _span(batch: TxnBatch) -> str:
+    return show(batch.first) if batch.count == 1 else f"{show(batch.first)}-{show(batch.last)}"
+
+
+def show_batch(batch: TxnBatch) -> str:
+    return f"{_span(batch)} {', '.join(_show_txn(txn) for txn in decode_txns(batch.body))}"
+
+
+def _show_txn(txn: Txn) -> str:
+    match txn:
+        case OpenSessionTxn():
+            return f"session {txn.session}"
+        case CreateTxn() | SetDataTxn():
+            return f"{txn.path}={txn.data.decode(errors='replace')}"
+        case DeleteTxn():
+            return f"{txn.path} deleted"
+        case ErrorTxn():
+            return ErrorCode(txn.error).name
+
+
+def trace_client(name: str, event: Connected | Closed | Operation) -> str:
+    if isinstance(event, Connected):
+        return f"{name}: attached at {show(event.zxid)}"
+    if isinstance(event, Closed):
+        return f"{name}: closed: {event.reason}"
+    request = _show_request(event.request)
+    if event.outcome is Outcome.UNKNOWN:
+        return f"{name}: {request}: unknown"
+    reply = event.reply
+    if event.outcome is Outcome.FAILED:
+        return f"{name}: {request}: {ErrorCode(reply.error).name} at {show(reply.zxid)}"  # type: ignore[union-attr]
+    data = getattr(reply, "data", None)
+    value = f" = {data.decode(errors='replace')}" if data is not None else ""
+    return f"{name}: {request}{value}: done at {show(reply.zxid)}"  # type: ignore[union-attr]
+
+
+def _show_request(request: Request) -> str:
+    match request:
+        case Create() | SetData():
+            return f"{type(request).__name__.lower()} {request.path}={request.data.decode(errors='replace')}"
+        case Delete() | GetData() | GetChildren():
+            return f"{type(request).__name__.lower()} {request.path}"
+    return type(request).__name__.lower()

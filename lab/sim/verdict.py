@@ -1,0 +1,101 @@
+"""Clients' histories against what was committed: every reply fits, nothing took effect twice (INV-22 to 25, INV-29)."""
+
+from collections.abc import Iterable
+
+from lab.service.requests import (
+    Children,
+    Create,
+    Data,
+    Delete,
+    Done,
+    Failed,
+    GetChildren,
+    GetData,
+    SetData,
+    StatReply,
+    Sync,
+)
+from lab.service.transactions import CreateTxn, DeleteTxn, ErrorTxn, SetDataTxn, Txn
+from lab.sim.client import Operation, Outcome
+from lab.sim.ledger import InvariantError
+from lab.zab.zxid import Zxid, show
+
+_Node = tuple[bytes, int, Zxid]  # data, version, mzxid
+_WRITES = (Create, Delete, SetData)
+
+
+def check_operations(history: Iterable[tuple[Zxid, Txn]], operations: Iterable[Operation]) -> None:
+    """Fold the committed transactions and compare every reply with the state at its zxid."""
+    answered: dict[Zxid, list[Operation]] = {}
+    effects: dict[tuple[int, int], int] = {}
+    entries = list(history)
+    for operation in operations:
+        if operation.reply is not None:
+            answered.setdefault(operation.reply.zxid, []).append(operation)  # type: ignore[union-attr]
+    nodes: dict[str, _Node] = {"/": (b"", 0, 0)}
+    _check_reads(nodes, 0, answered.pop(0, []))
+    for zxid, txn in entries:
+        _apply(nodes, zxid, txn)
+        if not isinstance(txn, ErrorTxn) and txn.cxid:
+            effects[txn.session, txn.cxid] = effects.get((txn.session, txn.cxid), 0) + 1
+        replies = answered.pop(zxid, [])
+        _check_writes(nodes, zxid, txn, replies)
+        _check_reads(nodes, zxid, replies)
+    if answered:
+        raise InvariantError(f"INV-25: replies at {[show(zxid) for zxid in sorted(answered)]}, which is not committed")
+    for (session, cxid), count in effects.items():
+        if count > 1:
+            raise InvariantError(f"INV-29: request {cxid} of session {session} took effect {count} times")
+
+
+def _apply(nodes: dict[str, _Node], zxid: Zxid, txn: Txn) -> None:
+    match txn:
+        case CreateTxn(path=path, data=data):
+            nodes[path] = (data, 0, zxid)
+        case SetDataTxn(path=path, data=data, version=version):
+            assert version == nodes[path][1] + 1, f"{show(zxid)}: {txn} over {nodes[path]}"
+            nodes[path] = (data, version, zxid)
+        case DeleteTxn(path=path):
+            del nodes[path]
+
+
+def _check_writes(nodes: dict[str, _Node], zxid: Zxid, txn: Txn, operations: Iterable[Operation]) -> None:
+    for operation in operations:
+        request, reply = operation.request, operation.reply
+        if not isinstance(request, _WRITES):
+            continue
+        if (txn.session, txn.cxid) != (operation.session, request.cxid):
+            raise InvariantError(f"INV-24: {request} was acknowledged at {show(zxid)}, which is {txn}")
+        if zxid <= operation.floor:
+            raise InvariantError(f"INV-24: {request} got {show(zxid)}, sent when {show(operation.floor)} was known")
+        if isinstance(txn, ErrorTxn) is not (operation.outcome is Outcome.FAILED):
+            raise InvariantError(f"INV-25: {request} is told {reply}, committed is {txn}")
+        if isinstance(request, SetData) and isinstance(reply, Done) and reply.version != nodes[request.path][1]:
+            raise InvariantError(f"INV-25: {request} is told {reply}, the node is {nodes[request.path]}")
+
+
+def _check_reads(nodes: dict[str, _Node], zxid: Zxid, operations: Iterable[Operation]) -> None:
+    for operation in operations:
+        request, reply = operation.request, operation.reply
+        if isinstance(request, (*_WRITES, Sync)):
+            continue
+        node = nodes.get(request.path) if isinstance(request, GetData) else None
+        match reply:
+            case Data(mzxid=mzxid, version=version, data=data):
+                fits = node == (data, version, mzxid)
+            case Children(names=names) if isinstance(request, GetChildren):
+                fits = names == _children(nodes, request.path)
+            case Failed():
+                fits = request.path not in nodes  # type: ignore[union-attr]
+            case StatReply(stat=stat):
+                held = nodes.get(request.path)  # type: ignore[union-attr]
+                fits = held is not None and (stat.version, stat.mzxid) == held[1:] and stat.data_length == len(held[0])
+            case _:
+                fits = False
+        if not fits:
+            raise InvariantError(f"INV-23: {request} is told {reply}, at {show(zxid)} the node is {node}")
+
+
+def _children(nodes: dict[str, _Node], path: str) -> list[str]:
+    split = (name.rpartition("/") for name in nodes if name != "/")
+    return sorted(child for parent, _, child in split if (parent or "/") == path)

@@ -1,0 +1,204 @@
+"""The simulated ensemble: machines, links, clients and time, all in one thread and fixed by one seed.
+
+Nothing happens by itself: `settle` lets everybody work while time stands still, `advance` lets time pass, and faults
+are the operations of the same names as in `lab.faults`.  `chaos.Chaos` drives a world at random, `script` by commands.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+
+from lab.faults import AnyFault, Crash, Freeze, Heal, Partition, Restart, Thaw
+from lab.sim.client import Acknowledged, Client
+from lab.sim.clock import VirtualClock
+from lab.sim.disk import Survives, nothing_survives
+from lab.sim.ledger import InvariantError, Ledger
+from lab.sim.machine import TICK_MS, Machine
+from lab.sim.network import Network
+from lab.sim.verdict import check_operations
+from lab.zab.config import PeerId, ZabConfig
+from lab.zab.effects import Deliver, Entered, PeerEffect
+from lab.zab.messages import Phase, ServerState
+
+_TURNS_MAX = 100_000  # of one settle: more is a livelock
+
+Watch = Callable[[PeerId, PeerEffect], None]
+
+
+class World:
+    """An ensemble under `config`; `seed` fixes every choice made here and inside the servers."""
+
+    def __init__(self, config: ZabConfig, seed: int = 0, watch: Watch | None = None) -> None:
+        self.config = config
+        self.rng = random.Random(seed)
+        self.clock = VirtualClock()
+        self.network = Network()
+        self.ledger = Ledger()
+        self.acknowledged = Acknowledged()
+        self.clients: list[Client] = []
+        self.watch = watch
+        self.held: set[tuple[PeerId, PeerId]] = set()  # ways (source, target) that `settle` delivers nothing of
+        self.machines = {
+            me: Machine(me, config, self.clock, self.network, self.rng, self._on_effect) for me in config.members
+        }
+
+    @classmethod
+    def from_seed(cls, seed: int) -> "World":
+        """1 to 5 voters and up to 2 observers, with batching and windows drawn at random."""
+        rng = random.Random(seed)
+        voters = rng.randint(1, 5)
+        observers = rng.choice((0, 0, 1, 2))
+        config = ZabConfig(
+            voters=tuple(range(1, voters + 1)),
+            observers=tuple(range(voters + 1, voters + observers + 1)),
+            finalize_early=rng.random() < 0.7,
+            leader_announce=rng.random() < 0.7,
+            max_outstanding=rng.choice((0, 0, 1, 3)),
+            batch_txns_max=rng.choice((1, 4, 4096)),
+            commit_log_count=rng.choice((1, 5, 30, 10_000)),
+            notify_interval_ms_max=1_600,
+        )
+        return cls(config, rng.getrandbits(64))
+
+    # -- faults
+
+    def start(self, *servers: PeerId) -> None:
+        for server in servers or sorted(self.machines):
+            self.machines[server].start()
+
+    def crash(self, server: PeerId) -> None:
+        """SIGKILL: what the process wrote is still there."""
+        self.machines[server].crash()
+
+    def power_fail(self, server: PeerId, survives: Survives = nothing_survives) -> None:
+        """Of what was not flushed, only what `survives` picks is there after the restart."""
+        self.machines[server].crash(survives)
+
+    def wipe(self, server: PeerId) -> None:
+        """The disk of a dead server is replaced by an empty one (Z-12)."""
+        self.machines[server].wipe()
+
+    def freeze(self, server: PeerId) -> None:
+        self.machines[server].frozen = True
+
+    def thaw(self, server: PeerId) -> None:
+        self.machines[server].frozen = False
+
+    def partition(self, groups: Sequence[Sequence[PeerId]]) -> None:
+        self.network.partition(groups)
+
+    def heal(self) -> None:
+        self.network.heal()
+
+    def apply(self, fault: AnyFault) -> None:
+        match fault:
+            case Crash(server):
+                self.crash(server)
+            case Restart(server):
+                self.start(server)
+            case Freeze(server):
+                self.freeze(server)
+            case Thaw(server):
+                self.thaw(server)
+            case Partition(groups):
+                self.partition(groups)
+            case Heal():
+                self.heal()
+
+    # -- clients
+
+    def add_client(self) -> Client:
+        client = Client(len(self.clients) + 1, self.acknowledged)
+        self.clients.append(client)
+        return client
+
+    # -- time
+
+    def settle(self) -> None:
+        """Deliver everything and let everybody work, until nothing is left to do without time passing."""
+        for _ in range(_TURNS_MAX):
+            if not self._work():
+                return
+        raise InvariantError(f"after {_TURNS_MAX} rounds at {self.clock.now_ms()} ms there is still something to do")
+
+    def _work(self) -> bool:
+        worked = False
+        for way in self.network.ways():
+            if way not in self.held:
+                worked |= self.network.deliver(*way) > 0
+        for machine in self.machines.values():
+            if machine.wants_turn():
+                machine.turn()
+                worked = True
+        return worked
+
+    def advance(self, ms: float) -> None:
+        """Let time pass, with everybody at work whenever something is due."""
+        end = self.clock.now_ms() + ms
+        self.settle()
+        while (due := self._next_deadline()) <= end:
+            self.clock.advance_to(max(due, self.clock.now_ms()))
+            self.settle()
+        self.clock.advance_to(end)
+
+    def _next_deadline(self) -> float:
+        awake = [machine for machine in self.machines.values() if machine.running and not machine.frozen]
+        return min((machine.host.deadline_ms() for machine in awake), default=float("inf"))
+
+    def run_until_serving(self, ticks_max: int) -> None:
+        """Let time pass until every running server serves and holds the same history.  Raises InvariantError."""
+        for _ in range(ticks_max):
+            self.settle()
+            if self.is_level():
+                return
+            self.advance(TICK_MS)
+        states = [self.describe(server) for server in sorted(self.machines)]
+        raise InvariantError(f"liveness: not serving after {ticks_max} ticks without faults: {states}")
+
+    def is_level(self) -> bool:
+        servers = [machine.server for machine in self.machines.values() if machine.server is not None]
+        return (
+            all(server.peer.phase is Phase.BROADCAST for server in servers)
+            and len({server.applied_zxid for server in servers}) == 1
+            and not any(client.pending for client in self.clients)
+        )
+
+    def describe(self, server: PeerId) -> str:
+        """One line about a server, for people."""
+        running = self.machines[server].server
+        if running is None:
+            return f"{server} down"
+        peer = running.peer
+        return (
+            f"{server} {peer.state.name} {peer.phase.name} leader {peer.leader} epoch {peer.epoch} "
+            f"applied {running.applied_zxid:#x} {peer.last_problem}"
+        )
+
+    # -- what is checked
+
+    def _on_effect(self, server: PeerId, effect: PeerEffect) -> None:
+        match effect:
+            case Deliver(batch):
+                self.ledger.deliver(server, batch)
+            case Entered(ServerState.LOOKING):
+                self.ledger.look(server)
+            case Entered(ServerState.LEADING, Phase.BROADCAST, epoch):
+                running = self.machines[server].server
+                assert running is not None
+                applied = running.peer.state_of_zab.applied
+                self.ledger.establish(server, epoch, applied.base, applied.after(applied.base))
+        if self.watch is not None:
+            self.watch(server, effect)
+
+    def check_calm(self) -> None:
+        """At rest, with every server up: logs, trees and replies agree with what was committed."""
+        trees = {}
+        for me, machine in self.machines.items():
+            assert machine.server is not None, f"server {me} is down"
+            runs = machine.store.log_runs()
+            self.ledger.check_log(me, runs[0][1], machine.store.batches(runs[0][1]))
+            trees[me] = (machine.server.tree.digest, list(machine.server.tree.chunks()))
+        if any(tree != trees[min(trees)] for tree in trees.values()):
+            digests = {me: hex(digest) for me, (digest, _) in trees.items()}
+            raise InvariantError(f"INV-17: digests {digests}, or contents, differ")
+        operations = [operation for client in self.clients for operation in client.operations]
+        check_operations(self.ledger.history(), operations)
