@@ -43,6 +43,6 @@ def read_history(path: Path) -> History:
             history = History(header.client, header.sessions)
             for name in header.columns:
                 history.columns[name].fromfile(file, header.rows)
-        except (struct.error, msgspec.MsgspecError, EOFError, KeyError) as error:
+        except (struct.error, msgspec.MsgspecError, EOFError, KeyError, ValueError) as error:
             raise ValueError(f"{path}: not a whole history: {error}") from error
     return history
