@@ -103,12 +103,15 @@ class Election:
         if not looking:
             return self._join_existing(sender, theirs, effects)
         if theirs.round < self.round:
-            effects.append(Notify((sender,), self.notification(ServerState.LOOKING)))
+            # Differs from ZooKeeper (zab.md 3.8): only whose vote counts answers.  A voter answers every observer, so
+            # the two would answer each other without end while the observer's round is ahead.
+            if self._initial != NOBODY:
+                effects.append(Notify((sender,), self.notification(ServerState.LOOKING)))
             return Outcome(effects)
         if self.is_voter and self._initial == NOBODY:
             return Outcome(effects)  # its data may be lost: it joins a running ensemble but elects nobody (Z-12)
-        # Differs from ZooKeeper (zab.md 3.8): who answered as a member of an ensemble has not kept our vote; now that it
-        # looks, too, it is told again.  Else both would wait for the re-send, 200 ms after most leader crashes.
+        # Differs from ZooKeeper (zab.md 3.8): who answered as a member of an ensemble has not kept our vote; now that
+        # it looks, too, it is told again.  Else both would wait for the re-send, 200 ms after most leader crashes.
         forgot = self._settled.pop(sender, None) is not None
         if theirs.round > self.round:
             self.round = theirs.round
