@@ -187,7 +187,8 @@ class Election:
 
     def _is_confirmed(self, reports: dict[PeerId, Notification], leader: PeerId, round_: int) -> bool:
         if leader == self.me:
-            return round_ == self.round  # others say that I lead: only believable in the round I am in
+            # others say that I lead: only believable in the round I am in, and of a server that may lead at all (Z-12)
+            return round_ == self.round and self._initial != NOBODY
         return leader in reports and reports[leader].state is ServerState.LEADING
 
     def _on_announcement(self, incarnation: int, theirs: Notification) -> list[HostEffect]:
