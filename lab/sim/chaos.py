@@ -18,6 +18,8 @@ class Chaos:
         self.fault_share = self.rng.choice((0.0, 0.01, 0.03, 0.06))  # faults per round
         self.late_share = self.rng.choice((0.0, 0.2, 0.6))  # ways that deliver only a part in a round
         self.held_share = self.rng.choice((0.0, 0.3, 0.8))  # disks that do not flush in a round
+        self.detected_share = self.rng.choice((1.0, 1.0, 0.5, 0.0))  # deaths that peers learn at once
+        self.may_wipe = self._choose_wipeable()
         self.clients = [world.add_client() for _ in range(clients)]
         self._created: list[str] = []
 
@@ -47,6 +49,11 @@ class Chaos:
             world.thaw(me)
             machine.store.held = False
 
+    def _choose_wipeable(self) -> set[int]:
+        """Servers that may lose their disks: observers, and one voter of three or more (Z-12 allows no quorum)."""
+        voters, observers = self.world.config.voters, self.world.config.observers
+        return {*observers, *([self.rng.choice(voters)] if len(voters) > 2 else [])}
+
     # -- what happens in a round
 
     def _shuffled(self) -> list[Machine]:
@@ -66,18 +73,22 @@ class Chaos:
         """One fault, or the end of one."""
         rng, world = self.rng, self.world
         machine = rng.choice(list(world.machines.values()))
-        kind = rng.choice(("crash", "crash", "power", "freeze", "partition", "heal", "start", "start"))
+        kind = rng.choice(("crash", "crash", "power", "freeze", "partition", "heal", "start", "start", "wipe"))
         if kind == "heal":
             world.heal()
         elif kind == "partition":
+            self._deliver()  # some of what was sent before still arrives
             world.partition(self._groups())
         elif not machine.running:
+            if kind == "wipe" and machine.me in self.may_wipe:
+                world.wipe(machine.me)
             world.start(machine.me)
         elif kind == "power":
             share = rng.random()
             world.power_fail(machine.me, lambda: rng.random() < share)
         elif kind == "crash":
-            world.crash(machine.me)
+            self._deliver()
+            world.crash(machine.me, detected=rng.random() < self.detected_share)
         elif machine.frozen:
             world.thaw(machine.me)
         elif kind == "freeze":

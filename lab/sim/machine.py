@@ -114,11 +114,13 @@ class Machine:
     def open_store(self) -> HeldStore:
         return HeldStore(DATA_DIR, fsync=True, disk=self.disk, segment_bytes=_SEGMENT_BYTES)
 
-    def crash(self, survives: Survives | None = None) -> None:
-        """The process dies; with `survives` the power fails, too."""
+    def crash(self, survives: Survives | None = None, *, detected: bool = True) -> None:
+        """The process dies; with `survives` the power fails, too.  `detected`: its peers learn it at once."""
+        self.ports.end_clients()
         self.server = self._host = self._store = self._ports = None
         self.frozen = False
-        self._network.leave(self.me)
+        if detected:
+            self._network.leave(self.me)
         if survives is None:
             self.disk.end_process()
         else:

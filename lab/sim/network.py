@@ -74,6 +74,12 @@ class Ports:
         if client in self.clients:
             self.inbox.append(ClientFrame(client, frame))
 
+    def end_clients(self) -> None:
+        """The process died: every client's link has ended."""
+        clients, self.clients = self.clients, {}
+        for on_reply in clients.values():
+            on_reply(None)
+
     def disconnect_client(self, client: ClientId) -> None:
         if self.clients.pop(client, None) is not None:
             self.inbox.append(ClientDown(client))
@@ -97,12 +103,14 @@ class Network:
         return ports
 
     def leave(self, me: PeerId) -> None:
-        """The process is dead; its peers learn it at once, and what was still in flight is lost."""
+        """The process is dead; its peers learn it at once, and what was still in flight is lost.
+
+        Without this call only its silence tells them (DeathDetection.HEARTBEAT), until it joins again.
+        """
         if me in self._ports:
             for peer in sorted(self._ports):
                 self._unlink(me, peer)
-            for on_reply in self._ports.pop(me).clients.values():
-                on_reply(None)
+            self._ports.pop(me).end_clients()
 
     def partition(self, groups: Iterable[Iterable[PeerId]]) -> None:
         """Cut the links between servers of different groups, both ways; a server in no group stands alone."""

@@ -65,9 +65,9 @@ class World:
         for server in servers or sorted(self.machines):
             self.machines[server].start()
 
-    def crash(self, server: PeerId) -> None:
-        """SIGKILL: what the process wrote is still there."""
-        self.machines[server].crash()
+    def crash(self, server: PeerId, *, detected: bool = True) -> None:
+        """SIGKILL: what the process wrote is still there.  Not `detected`: only its silence tells its peers."""
+        self.machines[server].crash(detected=detected)
 
     def power_fail(self, server: PeerId, survives: Survives = nothing_survives) -> None:
         """Of what was not flushed, only what `survives` picks is there after the restart."""
