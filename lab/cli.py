@@ -262,16 +262,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     try:
         with interruptible():
-            status = commands.main(args=argv, prog_name="lab", standalone_mode=False)
+            arguments = list(sys.argv[1:] if argv is None else argv)
+            with commands.make_context("lab", arguments) as context:  # click's own main would eat the signal's number
+                status = commands.invoke(context)
+    except click.exceptions.Exit as done:
+        status = done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         status = 2
     except click.ClickException as error:
         click.echo(f"lab: {_in_one_line(error)}", err=True)
         status = 2
-    except (Interrupted, click.Abort) as error:
-        click.echo("lab: interrupted; nothing is left running", err=True)
-        status = getattr(error, "status", 130)
+    except Interrupted as error:
+        click.echo(f"lab: interrupted by {error}; nothing is left running", err=True)
+        status = error.status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
         status = 141

@@ -1,6 +1,7 @@
 """The command line as a contract: bad input is one line and exit status 2, stdout is data."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,19 @@ def test_what_the_world_refuses_is_one_line_too(capsys, monkeypatch, error, line
 
     monkeypatch.setattr("lab.cluster.facts.gather_facts", refuse)
     assert run(capsys, "doctor") == (2, "", line)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_is_one_line_and_the_signals_status(capsys, monkeypatch, number):
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr("lab.cluster.facts.gather_facts", lambda _: signal.raise_signal(number))
+    try:
+        status, out, err = run(capsys, "doctor")
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert (status, out) == (128 + number, "")
+    assert err == f"lab: interrupted by {number.name}; nothing is left running\n"
 
 
 def test_our_own_bugs_keep_their_traceback(monkeypatch):

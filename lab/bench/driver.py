@@ -190,7 +190,8 @@ def in_words(record: Record) -> str:
         return f"outages {outages} ms, {verdict}"
     kinds = ", ".join(f"{kind} p50 {use.p50:,.0f} p99 {use.p99:,.0f} us" for kind, use in record.latency_us.items())
     limit = ", limited by the client" if record.client_limited else ""
-    return f"{record.ops_per_s:,.0f} operations/s, {kinds}, {verdict}{limit}"
+    budget = ", WITHOUT its CPU budget" if record.settings.cpu_share is not None and record.budget == "none" else ""
+    return f"{record.ops_per_s:,.0f} operations/s, {kinds}, {verdict}{limit}{budget}"
 
 
 def _last_words(log: IO[bytes]) -> str:

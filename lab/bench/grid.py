@@ -18,9 +18,9 @@ Shape = tuple[int, int]  # voters, observers
 
 FIVE: tuple[Shape, ...] = ((3, 0), (3, 2), (5, 0), (3, 4), (7, 0))
 CPU_SHARE = 0.1  # of one CPU per server: seven servers and their clients fit on two cores
-# Outstanding operations at each attached server of the budgeted points.  Servers that may run for 1 ms in 10 ms must find
-# work waiting then; with little of it they spend their share on waking up.  Reads/s in thousands at 3+0, 3+2, 3+4, 7+0:
-# 16: 83 206 181 191, 64: 187 410 477 324, 256: 315 530 630 560, 512: 445 710 825 990 (one client, load below a CPU each).
+# Outstanding operations at each attached server of the budgeted points.  Servers that may run for 1 ms in 10 ms must
+# find work waiting then; with little of it they spend their share on waking up.  k reads/s at 3+0, 3+2, 3+4, 7+0:
+# 16: 83 206 181 191, 64: 187 410 477 324, 256: 315 530 630 560, 512: 445 710 825 990 (one client, below half a CPU).
 DEPTH_PER_SERVER = 512
 
 

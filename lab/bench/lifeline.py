@@ -53,6 +53,6 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        if not seen:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        for number, handler in before.items():
+            # Ignored by the kernel: at its very end the interpreter would put a handler of ours back to the default.
+            signal.signal(number, signal.SIG_IGN if seen else handler)

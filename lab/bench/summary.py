@@ -29,6 +29,10 @@ def _trial(record: TrialRecord) -> list[str]:
             f"rss {server.rss_mb:.0f} MB{throttled}"
         )
     lines.append(f"  clients cpu {record.client_cpu_s:.2f} s, late by {record.client_lag_us:,.0f} us (p99)")
+    if settings.cpu_share is not None:
+        given = f"{settings.cpu_share:g} of a CPU for each server ({record.budget})"
+        missing = "WITHOUT the CPU budget asked for: none can be set here"
+        lines.append(f"  {missing if record.budget == 'none' else given}")
     if record.client_limited:
         lines.append("  the load processes were the limit: this is not the servers' capacity")
     if record.errors or record.unknown:

@@ -17,6 +17,7 @@ from lab.client.history import History, Kind, Outcome, ReplicaState
 from lab.targets.target import Connector, ServerInfo, Target, TargetError
 
 CLIENT_LIMIT = 0.9  # of a CPU: a load process above it may be what was measured
+NO_BUDGET = "no CPU budget can be set here (`python -m lab doctor` says why), so measured without one"
 DEFAULT_DATA_DIR = Path("/var/tmp")
 
 Stage = Callable[[str], object]  # told what is being done, in words; `str` tells nobody
@@ -58,6 +59,8 @@ def run_trial(
     stage("starting")
     with running(target), loading(target, settings, make_load) as load:
         budget = target.limit_cpu(settings.cpu_share) if settings.cpu_share is not None else "none"
+        if budget == "none" and settings.cpu_share is not None:
+            stage(f"--cpu-share {settings.cpu_share:g}: {NO_BUDGET}")
         stage(f"warming up for {settings.warmup:g} s")
         load.warm(settings.warmup)
         stage(f"measuring for {settings.seconds:g} s")
@@ -121,8 +124,7 @@ def loading(target: Target, settings: Settings, make_load: Callable[[list[Connec
     to = attached(target.servers(), settings.attach)
     connectors: list[Connector] = []
     try:
-        for client in range(settings.clients):
-            connectors.append(target.connector(client, to))
+        connectors.extend(target.connector(client, to) for client in range(settings.clients))
         load = make_load(connectors)
     except BaseException:
         for connector in connectors:  # from here on they are the load's
@@ -133,8 +135,19 @@ def loading(target: Target, settings: Settings, make_load: Callable[[list[Connec
         load.start()
         load.setup()
         yield load
+    except TargetError as error:
+        _blame_servers(target, error)
+        raise
     finally:
         load.close()
+
+
+def _blame_servers(target: Target, error: TargetError) -> None:
+    """A load process in trouble knows no more than that nobody answers; a target that lost a server says why."""
+    try:
+        target.servers()
+    except TargetError as cause:
+        raise cause from error
 
 
 def attached(servers: Sequence[ServerInfo], attach: str) -> list[int]:

@@ -166,6 +166,8 @@ def test_a_server_that_dies_leaves_unknown_writes_and_the_load_goes_on(ensemble:
     with loading(ensemble, tmp_path, outstanding=16) as load:
         load.warm(0.05)
         ensemble.freeze(1)
+        (link,) = ensemble._of(1)
+        ensemble.wait_for(link.channel.has_input, "operations are under way")
         ensemble.kill(1)
         load.warm(0.05)
         (history,) = load.finish()

@@ -5,7 +5,9 @@ from array import array
 import pytest
 from bench_fakes import SESSION, FakeLoad, FakeTarget, FakeWindow, a_history, replicas_of
 
+from lab.bench.driver import in_words
 from lab.bench.record import Settings
+from lab.bench.summary import summary
 from lab.bench.tally import acknowledged, completed, outcomes, unknown_writes, used
 from lab.bench.trial import attached, run_trial
 from lab.client.history import Kind, Outcome
@@ -65,6 +67,17 @@ def test_a_budget_begins_with_the_load_and_is_lifted_before_the_verification():
     assert measure()[0].budget == "none"
 
 
+def test_a_budget_that_cannot_be_set_is_told(monkeypatch):
+    target, told = FakeTarget(), []
+    monkeypatch.setattr(target, "limit_cpu", lambda _: "none")
+    settings = Settings(cpu_share=0.25)
+    record = run_trial(settings, target, FakeLoad(target), stage=told.append)
+    assert record.budget == "none"
+    assert any(line.startswith("--cpu-share 0.25: no CPU budget can be set here") for line in told)
+    assert "WITHOUT the CPU budget" in summary(record)
+    assert "WITHOUT its CPU budget" in in_words(record)
+
+
 @pytest.mark.parametrize(
     ("cpu_s", "clients", "limited"), [(0.95, 1, True), (0.85, 1, False), (1.7, 2, False), (1.9, 2, True)]
 )
@@ -109,6 +122,21 @@ def test_a_load_that_fails_is_closed_and_its_target_stopped(where):
     target = FakeTarget()
     load = FakeLoad(target, fail_at=where)
     with pytest.raises(TargetError, match=where):
+        run_trial(SETTINGS, target, load)
+    assert names(load)[-1] == "close"
+    assert names(target)[-1] == "stop"
+
+
+def test_a_server_that_died_is_blamed_rather_than_the_load_that_misses_it(monkeypatch):
+    target = FakeTarget()
+    load = FakeLoad(target, fail_at="setup")
+
+    def setup():
+        target.fail_at = "servers"
+        raise TargetError("load process 0: nobody answers")
+
+    monkeypatch.setattr(load, "setup", setup)
+    with pytest.raises(TargetError, match="servers failed"):
         run_trial(SETTINGS, target, load)
     assert names(load)[-1] == "close"
     assert names(target)[-1] == "stop"
