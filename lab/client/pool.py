@@ -2,7 +2,8 @@
 
 A link carries one session at a time.  A session that lost its attachment goes to the next server, in the order of
 ids, whose link is up and carries none; if there is none it waits for one.  A server that owes an answer for longer
-than the patience is taken for lost, although its link may live on (a frozen server keeps its links).
+than the patience is taken for lost, although its link may live on (a frozen server keeps its links): until something
+comes from it again, others go before it.
 """
 
 import time
@@ -33,6 +34,7 @@ class SessionPool:
         self._wanted = list(servers)  # where each session goes next
         self._has_begun = [False] * len(servers)  # it was attached once, so it may go anywhere
         self._links: list[Link | None] = [None] * len(servers)
+        self._silent: set[Link] = set()  # given up for not answering, and not heard from since
         self._progress = [False] * len(servers)
         self._owed_since_ns = [0] * len(servers)
         self._refusals = [0] * len(servers)
@@ -60,8 +62,7 @@ class SessionPool:
 
     def send(self, index: int, requests: Sequence[Request]) -> bool:
         """Put one frame of requests on the session's link; False if it was lost at that: nothing was sent."""
-        link, session = self._links[index], self.sessions[index]
-        assert link is not None, index
+        link, session = self._link_of(index), self.sessions[index]
         if not link.channel.send(encode_frame(requests)):
             self.endpoint.drop(link, "it does not take its requests")
             return False
@@ -117,10 +118,17 @@ class SessionPool:
 
     # -- one session
 
+    def _link_of(self, index: int) -> Link:
+        link = self._links[index]
+        assert link is not None, index
+        return link
+
     def _take(self, index: int, frames: list[bytes], arrived: list[Arrival]) -> None:
         """Hand the frames of a session's link to the session."""
         session = self.sessions[index]
         self._progress[index] = True
+        if self._silent:
+            self._silent.discard(self._link_of(index))
         for frame in frames:
             state, outstanding = session.state, session.outstanding
             count = session.receive(frame)
@@ -167,6 +175,7 @@ class SessionPool:
 
     def _choose(self, index: int, taken: set[int]) -> int | None:
         free = sorted(set(self.endpoint.links) - taken)
+        free = [server for server in free if self.endpoint.links[server] not in self._silent] or free
         wanted = self._wanted[index]
         if not self._has_begun[index]:
             return wanted if wanted in free else None
@@ -183,6 +192,7 @@ class SessionPool:
                 self._progress[index] = False
                 self._owed_since_ns[index] = now
             elif now - self._owed_since_ns[index] > self.patience_ns:
+                self._silent.add(self._link_of(index))
                 self.give_up(index, f"server {session.server} has not answered for {self.patience_ns / 1e6:g} ms")
         if None in self._links:
             self._place()
@@ -193,6 +203,7 @@ class SessionPool:
         self._place()
 
     def _on_down(self, link: Link) -> None:
+        self._silent.discard(link)
         if link not in self._links:
             return
         index = self._links.index(link)
@@ -206,6 +217,7 @@ class SessionPool:
         for link in list(self.endpoint.links.values()):
             if link not in self._links:
                 try:
-                    link.receive()
+                    if link.receive():
+                        self._silent.discard(link)
                 except CorruptFrameError as error:
                     self.endpoint.drop(link, str(error))
