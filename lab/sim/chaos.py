@@ -4,9 +4,11 @@ from lab.service.requests import Create, Delete, Exists, GetChildren, GetData, R
 from lab.sim.client import Client
 from lab.sim.machine import TICK_MS, Machine
 from lab.sim.world import World
+from lab.zab.messages import ServerState
 
 _KEYS = 4
 _STEP_MS_MAX = 20
+_FAULTS = ("crash", "crash", "power", "blackout", "freeze", "partition", "heal", "start", "start", "start", "wipe")
 
 
 class Chaos:
@@ -15,8 +17,10 @@ class Chaos:
     def __init__(self, world: World, clients: int = 3) -> None:
         self.world = world
         self.rng = world.rng
-        self.fault_share = self.rng.choice((0.0, 0.01, 0.03, 0.06))  # faults per round
+        self.fault_share = self.rng.choice((0.0, 0.02, 0.05, 0.1))  # faults per round
         self.late_share = self.rng.choice((0.0, 0.2, 0.6))  # ways that deliver only a part in a round
+        self.slow_share = self.rng.choice((0.0, 0.2, 0.5))  # ways that deliver nothing in most rounds
+        self._slow: set[tuple[int, int]] = set()
         self.held_share = self.rng.choice((0.0, 0.3, 0.8))  # disks that do not flush in a round
         self.detected_share = self.rng.choice((1.0, 1.0, 0.5, 0.0))  # deaths that peers learn at once
         self.may_wipe = self._choose_wipeable()
@@ -28,6 +32,8 @@ class Chaos:
         while world.clock.now_ms() < end:
             if self.rng.random() < self.fault_share:
                 self._strike()
+            if self.rng.random() < 0.02:
+                self._draw_slow_ways()
             for client in self.clients:
                 if self.rng.random() < 0.3:
                     self._use(client)
@@ -61,38 +67,67 @@ class Chaos:
         self.rng.shuffle(machines)
         return machines
 
+    def _draw_slow_ways(self) -> None:
+        servers = list(self.world.machines)
+        ways = [(a, b) for a in servers for b in servers if a != b]
+        self._slow = {way for way in ways if self.rng.random() < self.slow_share}
+
     def _deliver(self) -> None:
-        for source, target in self.world.network.ways():
+        for way in self.world.network.ways():
+            if way in self._slow and self.rng.random() < 0.9:
+                continue
             if self.rng.random() < self.late_share:
-                election, learner = self.rng.randint(0, 2), self.rng.randint(0, 3)
-                self.world.network.deliver(source, target, election=election, learner=learner)
+                self._deliver_some(way)
             else:
-                self.world.network.deliver(source, target)
+                self.world.network.deliver(*way)
+
+    def _deliver_some(self, way: tuple[int, int]) -> None:
+        self.world.network.deliver(*way, election=self.rng.randint(0, 2), learner=self.rng.randint(0, 3))
 
     def _strike(self) -> None:
         """One fault, or the end of one."""
         rng, world = self.rng, self.world
-        machine = rng.choice(list(world.machines.values()))
-        kind = rng.choice(("crash", "crash", "power", "freeze", "partition", "heal", "start", "start", "wipe"))
+        kind = rng.choice(_FAULTS)
+        machine = self._victim()
         if kind == "heal":
             world.heal()
         elif kind == "partition":
-            self._deliver()  # some of what was sent before still arrives
+            self._interrupt()
             world.partition(self._groups())
+        elif kind == "blackout":
+            for victim in self._shuffled():
+                if victim.running and rng.random() < 0.7:
+                    self._power_fail(victim)
         elif not machine.running:
             if kind == "wipe" and machine.me in self.may_wipe:
                 world.wipe(machine.me)
             world.start(machine.me)
         elif kind == "power":
-            share = rng.random()
-            world.power_fail(machine.me, lambda: rng.random() < share)
+            self._interrupt()
+            self._power_fail(machine)
         elif kind == "crash":
-            self._deliver()
+            self._interrupt()
             world.crash(machine.me, detected=rng.random() < self.detected_share)
         elif machine.frozen:
             world.thaw(machine.me)
         elif kind == "freeze":
             world.freeze(machine.me)
+
+    def _victim(self) -> Machine:
+        """Any machine, the leader's more often."""
+        machines = list(self.world.machines.values())
+        leaders = [m for m in machines if m.server is not None and m.server.peer.state is ServerState.LEADING]
+        return self.rng.choice(leaders if leaders and self.rng.random() < 0.4 else machines)
+
+    def _interrupt(self) -> None:
+        """Links are about to end: of what is under way some still arrives."""
+        for way in self.world.network.ways():
+            if self.rng.random() < 0.5:
+                self._deliver_some(way)
+
+    def _power_fail(self, machine: Machine) -> None:
+        share = self.rng.choice((0.0, 0.5, 1.0))
+        self.world.power_fail(machine.me, lambda: self.rng.random() < share)
 
     def _groups(self) -> list[list[int]]:
         sides: list[list[int]] = [[], []]

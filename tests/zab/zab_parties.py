@@ -126,8 +126,9 @@ def looking_learner(me: int = 1, **disk: object) -> Party:
     party = Party(me, WITH_OBSERVER, **disk)  # type: ignore[arg-type]
     for voter in (2, 3):
         party.vote(voter, 3, epoch=9, zxid=z("9.9"))
-    if party.peer.state is ServerState.LOOKING:  # an observer, or not all voters were heard
-        party.vote(1, 3, epoch=9, zxid=z("9.9"))
+    for reporter, state in ((2, ServerState.FOLLOWING), (3, ServerState.LEADING)):
+        if party.peer.state is ServerState.LOOKING:  # an observer, or a server that may not vote
+            party.step(Notified(reporter, Notification(state, Vote(9, 0, 3), 1)))
     assert party.peer.leader == 3
     return party
 

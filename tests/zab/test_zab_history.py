@@ -1,0 +1,167 @@
+"""Zxids, batches, the commit log, and the frontier of acknowledgements."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from zab_parties import batch, batches, z
+
+from lab.zab.batches import make_batch, prefix_batch, split_batch
+from lab.zab.commit_log import CommitLog
+from lab.zab.messages import TxnBatch
+from lab.zab.quorum import is_quorum, quorum_frontier
+from lab.zab.zxid import counter_of, epoch_of, follows, make_zxid, show
+
+
+def zxids(*parts: TxnBatch) -> list[int]:
+    return [zxid for part in parts for zxid in msgspec.msgpack.decode(part.body)]
+
+
+# -- zxids
+
+
+def test_zxid_is_epoch_and_counter():
+    assert make_zxid(1, 7) == 0x100000007
+    assert (epoch_of(0x100000007), counter_of(0x100000007)) == (1, 7)
+    assert (show(0x100000007), show(-1)) == ("1.7", "none")
+
+
+@pytest.mark.parametrize(
+    ("zxid", "previous", "may"),
+    [
+        ("1.2", "1.1", True),
+        ("1.3", "1.1", False),  # a hole
+        ("1.1", "1.1", False),
+        ("1.1", "1.2", False),
+        ("2.1", "1.7", True),
+        ("4.1", "1.7", True),  # epochs may be skipped
+        ("2.2", "1.7", False),  # an epoch starts with 1
+        ("1.1", "0.0", True),
+        ("2.0", "1.7", False),  # NEWLEADER is no transaction
+    ],
+)
+def test_what_may_follow_in_a_history(zxid: str, previous: str, may: bool):
+    assert follows(z(zxid), z(previous)) is may
+
+
+# -- batches
+
+
+@given(st.integers(1, 8), st.integers(0, 9))
+def test_batch_splits_at_any_zxid(count: int, cut: int):
+    whole = batch("3.5", count)
+    after = whole.first - 1 + cut
+    if cut < count:
+        rest = split_batch(whole, after)
+        assert rest.is_intact()
+        assert zxids(rest) == list(range(max(after + 1, whole.first), whole.last + 1))
+        assert (rest.last, rest.count) == (whole.last, count - max(cut, 0))
+    if cut >= 1:
+        kept = prefix_batch(whole, after)
+        assert kept.is_intact()
+        assert zxids(kept) == list(range(whole.first, min(after, whole.last) + 1))
+
+
+def test_batch_whose_count_lies_is_malformed():
+    lying = TxnBatch(z("1.1"), 3, make_batch(1, 2, b"\x92\x01\x02").crc, b"\x92\x01\x02")
+    with pytest.raises(msgspec.ValidationError, match="2 transactions, header says 3"):
+        split_batch(lying, z("1.1"))
+
+
+def test_damage_shows():
+    whole = batch("1.1", 2)
+    assert not TxnBatch(whole.first, whole.count, whole.crc, whole.body[:-1] + b"\0").is_intact()
+
+
+# -- the commit log
+
+
+def test_commit_log_refuses_a_hole():
+    log = CommitLog(z("1.3"), 100)
+    log.append(batch("1.4", 2))
+    with pytest.raises(AssertionError, match="a hole in the history"):
+        log.append(batch("1.7"))
+
+
+def test_commit_log_keeps_at_least_what_it_should_and_moves_its_base():
+    log = CommitLog(0, 5)
+    for first, count in (("1.1", 3), ("1.4", 2), ("2.1", 3)):
+        log.append(batch(first, count))
+    assert (log.base, log.last) == (z("1.3"), z("2.3"))  # 5 kept, in whole batches
+    assert zxids(*log.after(log.base)) == [z("1.4"), z("1.5"), z("2.1"), z("2.2"), z("2.3")]
+
+
+@pytest.mark.parametrize(
+    ("zxid", "floor"),
+    [
+        ("1.2", None),  # below the base
+        ("1.3", "1.3"),
+        ("1.4", "1.4"),
+        ("1.9", "1.5"),  # between the epochs
+        ("2.2", "2.2"),
+        ("9.9", "2.3"),
+    ],
+)
+def test_floor_is_the_greatest_zxid_held(zxid: str, floor: str | None):
+    log = CommitLog(z("1.3"), 100)
+    for part in batches(("1.4", 2), ("2.1", 3)):
+        log.append(part)
+    assert log.floor(z(zxid)) == (z(floor) if floor else None)
+
+
+@given(st.integers(0, 7))
+def test_what_follows_a_zxid(cut: int):
+    held = [z("1.4"), z("1.5"), z("2.1"), z("2.2"), z("2.3")]
+    log = CommitLog(z("1.3"), 100)
+    for part in batches(("1.4", 2), ("2.1", 3)):
+        log.append(part)
+    after = ([z("1.3"), *held])[min(cut, 5)]
+    assert zxids(*log.after(after)) == [zxid for zxid in held if zxid > after]
+
+
+# -- quorums
+
+
+@pytest.mark.parametrize(
+    ("members", "voters", "quorum"),
+    [
+        ({1, 2}, 3, True),
+        ({1}, 3, False),
+        ({1, 2}, 4, False),  # half is no majority
+        ({1, 2, 3}, 4, True),
+        ({1, 2, 3}, 6, False),  # P3
+        ({1, 8, 9}, 3, False),  # strangers do not count (INV-16)
+        ([1, 1, 1], 3, False),  # nobody counts twice
+        ({1}, 1, True),
+    ],
+)
+def test_strict_majority_of_voters(members: set[int], voters: int, quorum: bool):
+    assert is_quorum(members, range(1, voters + 1)) is quorum
+
+
+@given(st.integers(1, 9))
+def test_any_two_quorums_intersect(voters: int):
+    smallest = next(n for n in range(voters + 1) if is_quorum(range(n), range(voters)))
+    assert 2 * smallest > voters
+
+
+@pytest.mark.parametrize(
+    ("counters", "frontier"),
+    [
+        ((5, 0, 0), 0),  # the leader alone decides nothing
+        ((5, 3, 4), 4),  # a laggard does not hold the others back
+        ((5, 5, 0, 0), 0),  # two of four is not a majority
+        ((5, 5, 3, 0), 3),
+        ((7,), 7),
+        ((7, 2), 2),
+    ],
+)
+def test_quorum_frontier(counters: tuple[int, ...], frontier: int):
+    assert quorum_frontier(dict(enumerate(counters))) == frontier
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=9))
+def test_frontier_is_the_greatest_zxid_with_a_quorum(counters: list[int]):
+    acked = dict(enumerate(counters))
+    expected = max(z for z in range(21) if is_quorum([p for p in acked if acked[p] >= z], acked) or z == 0)
+    assert quorum_frontier(acked) == expected
