@@ -9,14 +9,15 @@ from lab.transport.shm import CLIENT_CHANNELS, ShmLink
 class ClientLink:
     """One end.  `client` is this process's own number for the link, not the load process's."""
 
-    def __init__(self, client: ClientId, memory_fd: int, side: int, bell: Bell, queue_bytes_max: int) -> None:
+    def __init__(
+        self, key: tuple[str, int], client: ClientId, memory_fd: int, side: int, bell: Bell, queue_bytes_max: int
+    ) -> None:
         """`bell` is the other process's and belongs to this object from now on; `memory_fd` stays the caller's."""
+        self.key = key  # role and name of the load process, as in Attach
         self.client = client
         self._bell = bell
         self._link = ShmLink(memory_fd, CLIENT_CHANNELS, side, bell, queue_bytes_max=queue_bytes_max)
         (self._channel,) = self._link.channels
-        self.has_input_of = (self._channel.has_input,)
-        self.flush_of = (self._channel.flush,)
         self.send = self._channel.send  # False: the queue passed its bound, the link must close
 
     @property
@@ -26,6 +27,11 @@ class ClientLink:
     @property
     def frames_sent(self) -> int:
         return self._channel.frames_sent
+
+    def flush(self) -> bool:
+        """Publish what was sent; False if some of it waits for room.  Raises CorruptFrameError."""
+        self._channel.flush()
+        return not self._channel.wants_flush()
 
     def receive(self, arrived: list[Inbound]) -> None:
         """Append what arrived.  Raises CorruptFrameError."""

@@ -7,7 +7,7 @@ itself.  Every end is reported once, after everything of that link that is still
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from lab.node.client_link import ClientLink
 from lab.node.control import Attach, Detach
@@ -33,6 +33,7 @@ class NodeLinks:
         once; otherwise only silence tells (DeathDetection).  The death of a load process always does.
         """
         self._waiter = waiter
+        self._bell = waiter.bell
         self._queue_bytes_max = queue_bytes_max
         self._watch_peers = watch_peers
         self._links: dict[Key, Link] = {}
@@ -43,9 +44,8 @@ class NodeLinks:
         self._notices: list[Inbound] = []  # what happened here since then
         self._last_client: ClientId = 0
         self._closed_bytes_sent = self._closed_frames_sent = 0  # of links that have ended
-        self._in_order: list[tuple[Key, Link]] = []
-        self._has_input_of: list[Callable[[], bool]] = []
-        self._flush_of: list[tuple[Key, Callable[[], None]]] = []
+        self._in_order: list[tuple[Key, Link]] = []  # a walk that is under way keeps the list that it began with
+        self._unflushed: dict[Key, Link] = {}  # links with frames that are not published, or wait for room
 
     # -- links come and go ---------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ class NodeLinks:
             self._waiter.add(life_fd)
         else:
             os.close(life_fd)
-        self._relist()
+        self._in_order = list(self._links.items())
 
     def _begin(self, attach: Attach, memory_fd: int, bell: Bell) -> Link:
         if attach.role == "peer":
@@ -83,7 +83,8 @@ class NodeLinks:
             self._notices.append(PeerUp(attach.name, attach.incarnation))
             return link
         self._last_client += 1
-        client = ClientLink(self._last_client, memory_fd, attach.side, bell, self._queue_bytes_max)
+        key = (attach.role, attach.name)
+        client = ClientLink(key, self._last_client, memory_fd, attach.side, bell, self._queue_bytes_max)
         self._clients[client.client] = client
         self._notices.append(ClientUp(client.client))
         return client
@@ -114,27 +115,25 @@ class NodeLinks:
             self._notices.append(ClientDown(link.client))
         self._closed_bytes_sent += link.bytes_sent
         self._closed_frames_sent += link.frames_sent
+        self._unflushed.pop(key, None)
         link.close()
-        self._relist()
+        self._in_order = list(self._links.items())
 
     def _fail(self, key: Key, reason: object) -> None:
         """End a link that cannot go on, and tell people."""
         print(f"lab.node: link to {key[0]} {key[1]} closed: {reason}", file=sys.stderr, flush=True)  # noqa: T201
         self._end(key)
 
-    def _relist(self) -> None:
-        """The flat lists that are walked every turn; a walk that is under way keeps the list that it began with."""
-        self._in_order = list(self._links.items())
-        self._has_input_of = [check for link in self._links.values() for check in link.has_input_of]
-        self._flush_of = [(key, flush) for key, link in self._links.items() for flush in link.flush_of]
-
     # -- what the host's loop calls ------------------------------------------------------------------
 
     def receive(self) -> Sequence[Inbound]:
         """What arrived since the last call, in order per link and channel.
 
-        A dead process's frames come before its PeerDown or ClientDown: it had published them whole.
+        A dead process's frames come before its PeerDown or ClientDown: it had published them whole.  Without news not
+        one ring is looked into; a fresh link is its own news.
         """
+        if not self._bell.take_news() and not self._notices and not self._died:
+            return []
         died, self._died = self._died, []
         arrived, self._notices = self._notices, []
         for key, link in self._in_order:
@@ -154,13 +153,12 @@ class NodeLinks:
 
     def has_input(self) -> bool:
         """Whether `receive` or `flush` has something to do: asked before the process sleeps."""
-        if self._notices or self._died:
-            return True
-        return any(check() for check in self._has_input_of)
+        return self._bell.has_news() or bool(self._notices) or bool(self._died)
 
     def notify(self, peer: PeerId, frame: bytes) -> None:
         link = self._peers.get(peer)
         if link is not None:
+            self._unflushed["peer", peer] = link
             try:
                 link.notify(frame)
             except CorruptFrameError as error:
@@ -169,6 +167,7 @@ class NodeLinks:
     def send(self, peer: PeerId, session: Session, frame: bytes) -> None:
         link = self._peers.get(peer)
         if link is not None:
+            self._unflushed["peer", peer] = link
             try:
                 self._notices += link.send(session, frame)
             except CorruptFrameError as error:
@@ -177,6 +176,7 @@ class NodeLinks:
     def close_session(self, peer: PeerId, session: Session) -> None:
         link = self._peers.get(peer)
         if link is not None:
+            self._unflushed["peer", peer] = link
             try:
                 self._notices += link.close_session(session)
             except CorruptFrameError as error:
@@ -185,34 +185,29 @@ class NodeLinks:
     def reply(self, client: ClientId, frame: bytes) -> None:
         link = self._clients.get(client)
         if link is not None:
+            self._unflushed[link.key] = link
             try:
                 if not link.send(frame):
-                    self._fail(
-                        self._key_of(client), f"{self._queue_bytes_max} bytes of replies wait, it reads too slowly"
-                    )
+                    self._fail(link.key, f"{self._queue_bytes_max} bytes of replies wait, it reads too slowly")
             except CorruptFrameError as error:
-                self._fail(self._key_of(client), error)
+                self._fail(link.key, error)
 
     def close_client(self, client: ClientId) -> None:
         """End a client link; replies sent before still arrive if there is room for them."""
         if client in self._clients:
-            key = self._key_of(client)
+            key = self._clients[client].key
             self.flush()
             if key in self._links:
                 self._end(key)
 
     def flush(self) -> None:
-        failed: dict[Key, CorruptFrameError] = {}
-        for key, flush in self._flush_of:
+        unflushed, self._unflushed = self._unflushed, {}
+        for key, link in unflushed.items():
             try:
-                flush()
+                if not link.flush():
+                    self._unflushed[key] = link
             except CorruptFrameError as error:
-                failed[key] = error
-        for key, reason in failed.items():
-            self._fail(key, reason)
-
-    def _key_of(self, client: ClientId) -> Key:
-        return next(key for key, link in self._links.items() if link is self._clients[client])
+                self._fail(key, error)
 
     # -- counters ------------------------------------------------------------------------------------
 

@@ -30,8 +30,6 @@ class PeerLink:
         self._bell = bell
         self._link = ShmLink(memory_fd, PEER_CHANNELS, side, bell, queue_bytes_max=queue_bytes_max)
         self._election, self._learner = self._link.channels
-        self.has_input_of = (self._election.has_input, self._learner.has_input)
-        self.flush_of = (self._election.flush, self._learner.flush)
         self._live: set[Session] = set()
         self._ended: set[Session] = set()
 
@@ -42,6 +40,12 @@ class PeerLink:
     @property
     def frames_sent(self) -> int:
         return self._election.frames_sent + self._learner.frames_sent
+
+    def flush(self) -> bool:
+        """Publish what was sent; False if some of it waits for room.  Raises CorruptFrameError."""
+        self._election.flush()
+        self._learner.flush()
+        return not (self._learner.wants_flush() or self._election.wants_flush())
 
     def notify(self, frame: bytes) -> None:
         """Send on the election channel.  If it is full, what waits is lost: the newest notification matters."""

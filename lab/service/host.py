@@ -195,7 +195,8 @@ class Host:
         for item in inbound:
             self._receive(item)
         timed = self._run_timers()
-        self._deliver(TurnEnd())
+        if self.server.has_work:
+            self._deliver(TurnEnd())
         self._links.flush()
         flushed = self._store.flush()
         if flushed is not None:
@@ -249,7 +250,7 @@ class Host:
             self._next_tick_ms = now + self._tick_ms  # after a stall one tick, not all that were missed
             self._deliver(Tick())
             ran = True
-        for name in [name for name, due in self._timers.items() if now >= due]:
+        for name in [name for name, due in self._timers.items() if now >= due] if self._timers else ():
             if self._timers.get(name, now + 1) <= now:  # an earlier one may have set or cancelled it
                 del self._timers[name]
                 self._deliver(Timeout(name))

@@ -262,7 +262,9 @@ class Server:
     # -- clients ---------------------------------------------------------------------------------
 
     def _on_requests(self, client: int, requests: list[Request], size: int, effects: list[ServerEffect]) -> None:
-        if requests and isinstance(requests[0], Connect):
+        if not requests:
+            return
+        if isinstance(requests[0], Connect):
             if not self._serving:
                 self._wait(client, requests, size, effects)
                 return
@@ -429,5 +431,5 @@ class Server:
 
     @property
     def has_work(self) -> bool:
-        """Whether another TurnEnd would propose something now."""
+        """Whether a TurnEnd would propose something now."""
         return bool(self._queue) and self.peer.state is ServerState.LEADING and self.peer.room > 0

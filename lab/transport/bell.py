@@ -1,14 +1,16 @@
-"""A doorbell: how other processes wake one process that sleeps.
+"""A doorbell: how other processes tell one process that there is something for it, and wake it if it sleeps.
 
-Ringing is a system call, so a process says in shared memory whether it sleeps, and nobody rings while it does not.
+Ringing is a system call, so a process says in shared memory whether it sleeps, and nobody rings while it does not.  The
+word `news` beside it saves the owner from looking into every ring it reads to learn that all are empty.
 """
 
 import os
 
-from lab.transport.fence import full_fence
+from lab.transport.fence import STORES_IN_ORDER, full_fence
 from lab.transport.memory import create_memory, map_memory
 
 PAGE_BYTES = 4096
+_SLEEPING, _NEWS = 0, 16  # 64-bit words of the page, 128 bytes apart: the owner writes one, everybody the other
 _ONE = (1).to_bytes(8, "little")
 
 
@@ -25,14 +27,14 @@ def _create_event() -> int:
 
 
 class Bell:
-    """One process's bell.  The owner sets `sleeping` and drains, everybody else rings, all on the same descriptors."""
+    """One process's bell.  The owner sleeps, takes news and drains, everybody else announces and rings."""
 
     def __init__(self, event_fd: int, page_fd: int) -> None:
         """Takes over both descriptors; `close` closes them."""
         self.event_fd = event_fd
         self.page_fd = page_fd
         self._page = map_memory(page_fd, PAGE_BYTES)
-        self._sleeping = memoryview(self._page)[:8].cast("Q")
+        self._words = memoryview(self._page)[:256].cast("Q")
 
     @classmethod
     def create(cls) -> "Bell":
@@ -54,15 +56,30 @@ class Bell:
         except BlockingIOError:
             return
 
-    def ring_if_sleeping(self) -> None:
-        """Wake the owner if it sleeps.  The caller has stored what the owner looks at before it goes to sleep."""
-        full_fence()  # what was stored is visible before `sleeping` is read; set_sleeping has the other half
-        if self._sleeping[0]:
+    def announce(self) -> None:
+        """There is something for the owner, stored before this call: leave word, and wake it if it sleeps."""
+        if not STORES_IN_ORDER:
+            full_fence()  # what was stored is visible before `news` is
+        self._words[_NEWS] = 1
+        full_fence()  # `news` is visible before `sleeping` is read; set_sleeping has the other half
+        if self._words[_SLEEPING]:
             self.ring()
+
+    def has_news(self) -> bool:
+        """Whether anybody has announced something since the last `take_news`."""
+        return bool(self._words[_NEWS])
+
+    def take_news(self) -> bool:
+        """As `has_news`, and forget it: the owner looks at everything now."""
+        if not self._words[_NEWS]:
+            return False
+        self._words[_NEWS] = 0
+        full_fence()  # forgotten before the owner looks: what is announced from now on leaves word again
+        return True
 
     def set_sleeping(self, sleeping: bool) -> None:
         """The owner is about to sleep: from here on it is rung.  It must look for input once more before it does."""
-        self._sleeping[0] = sleeping
+        self._words[_SLEEPING] = sleeping
         if sleeping:
             full_fence()
 
@@ -74,7 +91,7 @@ class Bell:
             return
 
     def close(self) -> None:
-        self._sleeping.release()
+        self._words.release()
         self._page.close()
         os.close(self.event_fd)
         os.close(self.page_fd)

@@ -5,15 +5,14 @@ and a reader that finds bytes which do not match looks again, for a bounded time
 """
 
 import mmap
-import os
 from struct import Struct
 from zlib import crc32
 
 from lab.transport.errors import CorruptFrameError
-from lab.transport.fence import full_fence
+from lab.transport.fence import STORES_IN_ORDER, full_fence
 from lab.transport.ring import FRAGMENT, HEADER, LENGTH, SEQUENCE, Part, RingReader, RingWriter
 
-CHECKSUMS = os.uname().machine not in ("x86_64", "amd64")
+CHECKSUMS = not STORES_IN_ORDER
 _CRC = Struct("<I")
 _ATTEMPTS = 10_000  # each takes a microsecond at least; a store is visible to every CPU long before
 

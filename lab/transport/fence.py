@@ -8,7 +8,10 @@ blocks.  Measured at 70 ns.  Waits are bounded anyway (`waiter.SLEEP_MS_MAX`), s
 reader would be late, not stuck.
 """
 
+import os
 from _thread import allocate_lock  # `threading` costs 1 ms to import
+
+STORES_IN_ORDER = os.uname().machine in ("x86_64", "amd64")  # other CPUs see one process's stores in any order
 
 _free = allocate_lock()
 _acquire, _release = _free.acquire, _free.release

@@ -134,7 +134,7 @@ class RingWriter:
             self._control[_WANTS_ROOM] = self._asked = False
         if self._head != self._published:
             self._control[_HEAD] = self._published = self._head
-            self._bell.ring_if_sleeping()
+            self._bell.announce()
 
     def has_room(self) -> bool:
         """Whether frames were left waiting by the last `flush` and the next one could move some, or would raise."""
@@ -205,7 +205,7 @@ class RingWriter:
     def end(self) -> None:
         """Tell the reader that nothing more will come; what is published can still be read."""
         self._control[_CLOSED] = 1
-        self._bell.ring_if_sleeping()
+        self._bell.announce()
 
     def release(self) -> None:
         self._control.release()
@@ -247,7 +247,7 @@ class RingReader:
         self._control[_TAIL] = self._tail = head
         full_fence()  # `tail` is visible before wants_room is read; RingWriter.flush has the other half
         if self._control[_WANTS_ROOM]:
-            self._bell.ring_if_sleeping()
+            self._bell.announce()
         return frames
 
     def _read(self, begin: int, available: int) -> list[bytes]:

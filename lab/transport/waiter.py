@@ -13,7 +13,7 @@ class Waiter:
 
     def __init__(self, bell: Bell) -> None:
         """`bell` stays the caller's."""
-        self._bell = bell
+        self.bell = bell
         self._bell_fd = bell.fileno()
         self._poll = select.epoll()
         self._poll.register(self._bell_fd, select.EPOLLIN)
@@ -32,7 +32,7 @@ class Waiter:
         before is found here, and one published later rings.  A descriptor that hung up counts as ready.  With a timeout
         of 0 this is only a look at the descriptors.
         """
-        bell = self._bell
+        bell = self.bell
         if timeout_ms <= 0:
             ready = [fd for fd, _ in self._poll.poll(0)]
         else:

@@ -333,6 +333,7 @@ def test_corrupt_memory_ends_the_link_with_one_line(
 ) -> None:
     one.receive()
     os.pwrite(client.memory_fd, (1 << 50).to_bytes(8, "little"), 0)
+    one.bell.announce()
     assert one.receive() == [ClientDown(1)]
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("lab.node: link to client 4 closed: ")

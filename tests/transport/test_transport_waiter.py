@@ -24,7 +24,7 @@ def waiter(bell: Bell) -> Iterator[Waiter]:
 
 def test_it_says_that_it_sleeps_before_it_looks_for_input(bell: Bell, waiter: Waiter) -> None:
     def has_input() -> bool:
-        bell.ring_if_sleeping()  # a writer that publishes right now
+        bell.announce()  # a writer that publishes right now
         return False
 
     waiter.wait(60_000, has_input)  # returns: the writer saw a sleeper and rang
@@ -36,7 +36,7 @@ def test_it_does_not_sleep_on_input(waiter: Waiter) -> None:
 
 def test_nobody_rings_a_process_that_is_awake(bell: Bell, waiter: Waiter) -> None:
     waiter.wait(60_000, lambda: True)
-    bell.ring_if_sleeping()
+    bell.announce()
     slept = []
     waiter.wait(1, lambda: slept.append(True) is not None)
     assert slept, "a ring would have been left in the bell"
@@ -67,3 +67,12 @@ def test_without_memfd_the_page_is_an_unlinked_file(monkeypatch: pytest.MonkeyPa
     bell = Bell.create()
     bell.set_sleeping(True)
     bell.close()
+
+
+def test_news_is_taken_once(bell: Bell) -> None:
+    assert not bell.take_news()
+    bell.announce()
+    assert bell.has_news()
+    assert bell.take_news()
+    assert not bell.has_news()
+    assert not bell.take_news()
