@@ -121,7 +121,7 @@ def trial(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
 @JSON
 def failover(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
     """Measure how long a client is without a leader, phase by phase, and verify that no write was lost."""
-    settings = _settings({"outstanding": 1, **fields})
+    settings = _settings({"outstanding": 1, "reads": 0.0, **fields})  # a preset lends its values and keys only
     from lab.bench.failover import failover as measure
     from lab.bench.progress import counting, reporter
 

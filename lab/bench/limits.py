@@ -109,6 +109,8 @@ def check_failover(settings: Settings) -> Settings:
         raise SettingsError(f"--fault: none, allowed: {' or '.join(FAULTS)}")
     if settings.voters < 3:
         raise SettingsError(f"--voters: {settings.voters}, allowed for a failover: 3 to {SERVERS_MAX}")
+    if settings.reads:
+        raise SettingsError(f"--reads: {settings.reads:g}, allowed for a failover: 0 (one write after the other)")
     if settings.cpu_share is not None:
         raise SettingsError("--cpu-share: a failover is not measured under a CPU budget; leave it out")
     return settings

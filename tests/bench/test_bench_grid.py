@@ -1,5 +1,6 @@
 """The grid is DESIGN's table, point for point."""
 
+import msgspec
 import pytest
 
 from lab.bench.grid import (
@@ -11,7 +12,7 @@ from lab.bench.grid import (
     find_point,
     profile,
 )
-from lab.bench.limits import check_failover, check_settings
+from lab.bench.limits import SettingsError, check_failover, check_settings
 
 FIVE = ("3+0", "3+2", "5+0", "3+4", "7+0")
 LATENCY = (
@@ -120,3 +121,11 @@ def test_the_plan_fits_its_budget(name):
 def test_only_smoke_may_have_a_single_round():
     rounds = {name: (profile(name).rounds_least, profile(name).rounds_most) for name in PROFILES}
     assert rounds == {"smoke": (1, 1), "quick": (3, None), "full": (3, None)}
+
+
+def test_a_failover_is_watched_by_writes_alone():
+    point = find_point("election/3+0/crash")
+    assert point is not None
+    for wrong in ({"reads": 0.5}, {"cpu_share": 0.1}, {"voters": 2}, {"fault": None}):
+        with pytest.raises(SettingsError, match=r"allowed|leave it out"):
+            check_failover(msgspec.structs.replace(point.settings, **wrong))

@@ -21,9 +21,14 @@ pytestmark = pytest.mark.process
 def data_dir(tmp_path):
     """Where servers keep their data; empty and without processes of ours afterwards."""
     folder = tmp_path / "data"
+    before = children()
     yield folder
     assert not folder.exists() or not list(folder.iterdir())
-    assert not [child for child in psutil.Process().children(recursive=True) if child.status() != "zombie"]
+    assert children() <= before
+
+
+def children():
+    return {child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE}
 
 
 def quick(**more):
