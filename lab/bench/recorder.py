@@ -8,11 +8,11 @@ dropped.  Such reads are counted and timed, but have no zxid in the history, and
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 
 from lab.client.history import History, Kind, Outcome
-from lab.targets.opening import Sessions
+from lab.targets.opening import Answers, Sessions
 from workloads import Generator
 
 SAMPLE_EVERY = 16
@@ -83,25 +83,40 @@ class Recorder:
     # -- afterwards
 
     def history(self, generator: Generator, intended_ns: Sequence[int] | None) -> History:
-        """Decode everything.  `intended_ns`: for the operations of Part.LOAD, if they were to be sent at given times.
+        """Decode everything, once: the frames are gone afterwards.
 
-        Raises ReplyMismatchError.
+        `intended_ns`: for the operations of Part.LOAD, if they were to be sent at given times.  Costs 0.5 us of CPU a
+        write and 1.5 us a checked read.  Raises ReplyMismatchError.
         """
         answered = [self._answered(index, generator) for index in range(len(self._logs))]
-        taken, intended_taken = [0] * len(self._logs), 0
         history = History(self.client, self._sessions.ids)
         columns = history.columns
+        for name in _ANSWERED:
+            self._order(columns[name], [by_name.pop(name) for by_name in answered])  # popped: they are large
+        self._add_requests(columns, generator, intended_ns)
+        return history
+
+    def _order(self, column: "array[int]", by_session: "list[array[int]]") -> None:
+        """Merge a column of each session into one in the order of sending."""
+        taken = [0] * len(by_session)
+        for session, count, part in zip(self.session, self.count, self.part, strict=True):
+            begin = taken[session]
+            taken[session] = begin + count
+            if part != Part.SYNC:
+                column.extend(by_session[session][begin : begin + count])
+
+    def _add_requests(
+        self, columns: "dict[str, array[int]]", generator: Generator, intended_ns: Sequence[int] | None
+    ) -> None:
+        """The columns that are known without an answer."""
+        intended_taken = 0
         for session, first, count, sent_ns, part in self._batches():
-            begin, end = taken[session], taken[session] + count
-            taken[session] = end
             if part == Part.SYNC:
                 continue
-            for name in _ANSWERED:
-                columns[name].extend(answered[session][name][begin:end])
-            columns["session"].extend([session] * count)
-            columns["cxid"].extend(range(first, first + count))
+            columns["session"].extend(_constant(session, count))
+            columns["cxid"].extend(array("q", range(first, first + count)))
             if part == Part.SETUP:
-                columns["kind"].extend([Kind.WRITE] * count)
+                columns["kind"].extend(_constant(Kind.WRITE, count))
                 columns["key"].extend(_setup_keys(generator, first, count))
             else:
                 columns["kind"].extend(generator.kinds(first, count))
@@ -110,8 +125,7 @@ class Recorder:
                 columns["sent_ns"].extend(intended_ns[intended_taken : intended_taken + count])
                 intended_taken += count
             else:
-                columns["sent_ns"].extend([sent_ns] * count)
-        return history
+                columns["sent_ns"].extend(_constant(sent_ns, count))
 
     def _batches(self) -> Iterator[tuple[int, int, int, int, int]]:
         return zip(self.session, self.first, self.count, self.sent_ns, self.part, strict=True)
@@ -127,6 +141,7 @@ class Recorder:
             else:
                 self._add_answers(columns, frame, cxids[begin : begin + count], now_ns, generator)
             begin += count
+        log.frames.clear()
         _add_unknown(columns, len(cxids) - begin)
         return columns
 
@@ -134,16 +149,16 @@ class Recorder:
         cxids = array("q")
         for its_session, first, count, _, _ in self._batches():
             if its_session == session:
-                cxids.extend(range(first, first + count))
+                cxids.extend(array("q", range(first, first + count)))
         return cxids
 
     def _add_answers(
         self, columns: "dict[str, array[int]]", frame: bytes, cxids: "array[int]", now_ns: int, generator: Generator
     ) -> None:
         answers, count = self._sessions.decode(frame), len(cxids)
-        columns["done_ns"].extend([now_ns] * count)
+        columns["done_ns"].extend(_constant(now_ns, count))
         if len(answers.cxids) != count:
-            self._add_sampled(columns, frame, cxids)
+            _add_sampled(columns, answers, cxids)
             return
         if array("q", answers.cxids) != cxids:
             raise ReplyMismatchError(f"replies to {list(answers.cxids)[:9]}, outstanding were {cxids.tolist()[:9]}")
@@ -152,9 +167,9 @@ class Recorder:
         columns["version"].extend(answers.versions)
         columns["mzxid"].extend(answers.mzxids)
         values = answers.values
-        if not any(value is not None for value in values):
+        if values.count(None) == count:
             for name in ("writer", "writer_cxid", "intact"):
-                columns[name].extend([-1] * count)
+                columns[name].extend(_constant(-1, count))
             return
         for value in values:
             writer, writer_cxid, intact = (-1, -1, -1) if value is None else _examined(generator, value)
@@ -162,18 +177,30 @@ class Recorder:
             columns["writer_cxid"].append(writer_cxid)
             columns["intact"].append(intact)
 
-    def _add_sampled(self, columns: "dict[str, array[int]]", frame: bytes, cxids: "array[int]") -> None:
-        """A frame whose replies to reads were dropped: what it does not mention are reads that were answered."""
-        answers = self._sessions.decode(frame)
-        said = zip(answers.outcomes, answers.zxids, answers.versions, strict=True)
-        mentioned = dict(zip(answers.cxids, said, strict=True))
-        rows = [mentioned.pop(cxid, (Outcome.ACKNOWLEDGED, -1, -1)) for cxid in cxids]
-        if mentioned:
-            raise ReplyMismatchError(f"replies to {sorted(mentioned)[:9]}, which were not outstanding")
-        for name, column in zip(("outcome", "zxid", "version"), zip(*rows, strict=True), strict=True):
-            columns[name].extend(column)
-        for name in ("mzxid", "writer", "writer_cxid", "intact"):
-            columns[name].extend([-1] * len(cxids))
+
+def _add_sampled(columns: "dict[str, array[int]]", answers: Answers, cxids: "array[int]") -> None:
+    """A frame whose replies to reads were dropped: what it does not mention are reads that were answered."""
+    said = zip(answers.outcomes, answers.zxids, answers.versions, strict=True)
+    mentioned = dict(zip(answers.cxids, said, strict=True))
+    for name, column in zip(("outcome", "zxid", "version"), _merged(mentioned, cxids), strict=True):
+        columns[name].extend(column)
+    if mentioned:
+        raise ReplyMismatchError(f"replies to {sorted(mentioned)[:9]}, which were not outstanding")
+    for name in ("mzxid", "writer", "writer_cxid", "intact"):
+        columns[name].extend(_constant(-1, len(cxids)))
+
+
+def _merged(mentioned: dict[int, tuple[int, int, int]], cxids: "array[int]") -> "Iterable[Sequence[int]]":
+    """Outcomes, zxids and versions of all of `cxids`; takes those that are mentioned out of `mentioned`."""
+    unsaid = (Outcome.ACKNOWLEDGED, -1, -1)
+    if not mentioned:
+        return [_constant(value, len(cxids)) for value in unsaid]
+    return zip(*[mentioned.pop(cxid, unsaid) for cxid in cxids], strict=True)
+
+
+def _constant(value: int, count: int) -> "array[int]":
+    """A column of one value; copied in one piece, where a list would be converted number by number."""
+    return array("q", (value,)) * count
 
 
 def _examined(generator: Generator, value: bytes) -> tuple[int, int, int]:
@@ -185,10 +212,10 @@ def _examined(generator: Generator, value: bytes) -> tuple[int, int, int]:
 
 
 def _add_unknown(columns: "dict[str, array[int]]", count: int) -> None:
-    columns["done_ns"].extend([0] * count)
-    columns["outcome"].extend([Outcome.UNKNOWN] * count)
+    columns["done_ns"].extend(_constant(0, count))
+    columns["outcome"].extend(_constant(Outcome.UNKNOWN, count))
     for name in ("zxid", "mzxid", "writer", "writer_cxid", "version", "intact"):
-        columns[name].extend([-1] * count)
+        columns[name].extend(_constant(-1, count))
 
 
 def _setup_keys(generator: Generator, first: int, count: int) -> range:

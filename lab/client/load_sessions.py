@@ -1,5 +1,6 @@
 """A client's sessions as a load process drives them: batches of requests, raw frames of replies decoded later."""
 
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ _decode_done = msgspec.msgpack.Decoder(list[Done]).decode
 _decode_data = msgspec.msgpack.Decoder(list[Data]).decode
 _DONE, _DATA = 1, 4  # tags
 _SHORT_MAX, _ARRAY16 = 0x9F, 0xDC
+_ACKNOWLEDGED, _NONE = array("q", (Outcome.ACKNOWLEDGED,)), array("q", (-1,))  # repeated by copying memory
 
 
 class Answers(NamedTuple):
@@ -90,10 +92,10 @@ def _of_writes(replies: list[Done]) -> Answers:
     count = len(replies)
     return Answers(
         [reply.cxid for reply in replies],
-        [Outcome.ACKNOWLEDGED] * count,
+        _ACKNOWLEDGED * count,
         [reply.zxid for reply in replies],
         [reply.version for reply in replies],
-        [-1] * count,
+        _NONE * count,
         [None] * count,
     )
 
@@ -101,7 +103,7 @@ def _of_writes(replies: list[Done]) -> Answers:
 def _of_reads(replies: list[Data]) -> Answers:
     return Answers(
         [reply.cxid for reply in replies],
-        [Outcome.ACKNOWLEDGED] * len(replies),
+        _ACKNOWLEDGED * len(replies),
         [reply.zxid for reply in replies],
         [reply.version for reply in replies],
         [reply.mzxid for reply in replies],
