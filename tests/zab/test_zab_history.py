@@ -1,4 +1,4 @@
-"""Zxids, batches, the commit log, and the frontier of acknowledgements."""
+"""Zxids, the commit log, and the frontier of acknowledgements."""
 
 import msgspec
 import pytest
@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zab_parties import batch, batches, z
 
-from lab.zab.batches import make_batch, prefix_batch, split_batch
 from lab.zab.commit_log import CommitLog
 from lab.zab.messages import TxnBatch
 from lab.zab.quorum import is_quorum, quorum_frontier
@@ -42,35 +41,6 @@ def test_zxid_is_epoch_and_counter():
 )
 def test_what_may_follow_in_a_history(zxid: str, previous: str, may: bool):
     assert follows(z(zxid), z(previous)) is may
-
-
-# -- batches
-
-
-@given(st.integers(1, 8), st.integers(0, 9))
-def test_batch_splits_at_any_zxid(count: int, cut: int):
-    whole = batch("3.5", count)
-    after = whole.first - 1 + cut
-    if cut < count:
-        rest = split_batch(whole, after)
-        assert rest.is_intact()
-        assert zxids(rest) == list(range(max(after + 1, whole.first), whole.last + 1))
-        assert (rest.last, rest.count) == (whole.last, count - max(cut, 0))
-    if cut >= 1:
-        kept = prefix_batch(whole, after)
-        assert kept.is_intact()
-        assert zxids(kept) == list(range(whole.first, min(after, whole.last) + 1))
-
-
-def test_batch_whose_count_lies_is_malformed():
-    lying = TxnBatch(z("1.1"), 3, make_batch(1, 2, b"\x92\x01\x02").crc, b"\x92\x01\x02")
-    with pytest.raises(msgspec.ValidationError, match="2 transactions, header says 3"):
-        split_batch(lying, z("1.1"))
-
-
-def test_damage_shows():
-    whole = batch("1.1", 2)
-    assert not TxnBatch(whole.first, whole.count, whole.crc, whole.body[:-1] + b"\0").is_intact()
 
 
 # -- the commit log

@@ -1,0 +1,110 @@
+"""One server with everything around it in the test's hands."""
+
+from collections.abc import Sequence
+
+from lab.service.host import Inbound
+from lab.service.requests import Create, Delete, Reply, Request, SetData, decode_replies, encode_frame
+from lab.service.transactions import CreateTxn, DeleteTxn, OpenSessionTxn, SetDataTxn, Txn
+from lab.service.tree import Tree
+from lab.zab.events import Flushed, LogRead, Truncated
+from lab.zab.messages import TxnBatch
+
+
+def apply_txn(tree: Tree, txn: Txn, zxid: int) -> None:
+    match txn:
+        case CreateTxn():
+            tree.create(txn.path, txn.data, zxid)
+        case DeleteTxn():
+            tree.delete(txn.path, zxid)
+        case SetDataTxn():
+            tree.set_data(txn.path, txn.data, txn.version, zxid)
+        case OpenSessionTxn():
+            tree.open_session(txn.session, txn.attachment)
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.ms = 0.0
+
+    def now_ms(self) -> float:
+        return self.ms
+
+
+class FakeStore:
+    """Records what is asked of it, in `log`; flushes at once."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+        self._unreported: Flushed | None = None
+
+    def append(self, gen: int, batch: TxnBatch) -> None:
+        self.log.append(f"append {batch.first:#x}")
+        self._unreported = Flushed(gen, batch.last)
+
+    def flush(self) -> Flushed | None:
+        flushed, self._unreported = self._unreported, None
+        if flushed is not None:
+            self.log.append("fsync")
+        return flushed
+
+    def save_accepted_epoch(self, epoch: int) -> None:
+        self.log.append(f"accepted {epoch}")
+
+    def save_current_epoch(self, epoch: int) -> None:
+        self.log.append(f"current {epoch}")
+
+    def truncate(self, gen: int, zxid: int) -> Truncated:
+        self.log.append(f"truncate {zxid:#x}")
+        return Truncated(gen, None)
+
+    def install(self, gen: int, zxid: int, data: bytes, *, first: bool, last: bool) -> None:
+        self.log.append(f"install {zxid:#x}")
+
+    def barrier(self) -> None:
+        self.log.append("barrier")
+        self._unreported = None
+
+    def read_log(self, learner: int, session: int, after: int, until: int) -> LogRead:
+        return LogRead(learner, session, after, None)
+
+
+class FakeLinks:
+    """Hands over what the test put into `inbox`, and records what is sent in the store's log."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+        self.inbox: list[Inbound] = []
+        self.replies: list[tuple[int, list[Reply]]] = []
+        self.sent: list[tuple[int, int, bytes]] = []
+        self.closed_clients: list[int] = []
+
+    def receive(self) -> Sequence[Inbound]:
+        arrived, self.inbox = self.inbox, []
+        return arrived
+
+    def notify(self, peer: int, frame: bytes) -> None:
+        self.log.append(f"notify {peer}")
+
+    def send(self, peer: int, session: int, frame: bytes) -> None:
+        self.log.append(f"send {peer}")
+        self.sent.append((peer, session, frame))
+
+    def close_session(self, peer: int, session: int) -> None:
+        self.log.append(f"close session {peer}")
+
+    def reply(self, client: int, frame: bytes) -> None:
+        self.log.append(f"reply {client}")
+        self.replies.append((client, decode_replies(frame)))
+
+    def close_client(self, client: int) -> None:
+        self.closed_clients.append(client)
+
+    def flush(self) -> None:
+        self.log.append("publish")
+
+
+def frame(*requests: Request) -> bytes:
+    return encode_frame(list(requests))
+
+
+Write = Create | Delete | SetData

@@ -1,0 +1,156 @@
+"""Validation against applied plus in-flight state: it must equal applying one by one (zab.md 5.2)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from service_fakes import Write, apply_txn
+
+from lab.service.prepare import Preparer
+from lab.service.requests import Connect, Create, Delete, ErrorCode, SetData
+from lab.service.transactions import CreateTxn, DeleteTxn, ErrorTxn, OpenSessionTxn, SetDataTxn, Txn
+from lab.service.tree import Tree, parent_of
+
+PATHS = ("/a", "/b", "/a/x", "/a/y", "/b/z")
+paths = st.sampled_from(PATHS)
+versions = st.sampled_from((-1, -1, 0, 1, 2))
+writes = st.one_of(
+    st.builds(Create, st.just(1), paths, st.binary(max_size=2)),
+    st.builds(Delete, st.just(1), paths, versions),
+    st.builds(SetData, st.just(1), paths, st.binary(max_size=2), versions),
+)
+
+
+class Model:
+    """Requests applied one by one to a dict of versions."""
+
+    def __init__(self) -> None:
+        self.versions = {"/": 0}
+
+    def apply(self, request: Write) -> Txn:
+        path, held = request.path, self.versions
+        has_children = any(other != "/" and parent_of(other) == path for other in held)
+        match request:
+            case Create():
+                if parent_of(path) not in held:
+                    return ErrorTxn(1, 1, ErrorCode.NO_NODE)
+                if path in held:
+                    return ErrorTxn(1, 1, ErrorCode.NODE_EXISTS)
+                held[path] = 0
+                return CreateTxn(1, 1, path, request.data)
+            case _ if path not in held:
+                return ErrorTxn(1, 1, ErrorCode.NO_NODE)
+            case _ if request.version not in (-1, held[path]):
+                return ErrorTxn(1, 1, ErrorCode.BAD_VERSION)
+            case SetData():
+                held[path] += 1
+                return SetDataTxn(1, 1, path, request.data, held[path])
+            case _ if has_children:
+                return ErrorTxn(1, 1, ErrorCode.NOT_EMPTY)
+        del held[path]
+        return DeleteTxn(1, 1, path)
+
+
+def preparer_of(*paths: str, session: int = 1) -> tuple[Preparer, Tree]:
+    tree = Tree()
+    tree.open_session(session, 1)
+    for zxid, path in enumerate(paths, 1):
+        tree.create(path, b"", zxid)
+    return Preparer(tree), tree
+
+
+def prepare(preparer: Preparer, *requests: Write | Connect, session: int = 1, attachment: int = 1) -> list[Txn]:
+    txns: list[Txn] = []
+    preparer.prepare(session, attachment, requests, txns)
+    return txns
+
+
+@given(st.lists(st.tuples(st.lists(writes, min_size=1, max_size=6), st.integers(0, 3)), max_size=12))
+def test_pipelined_equals_one_by_one(turns: list[tuple[list[Write], int]]):
+    """In each turn some requests are prepared as one batch, then some of the batches in flight are applied."""
+    (preparer, tree), model = preparer_of(), Model()
+    in_flight: list[list[Txn]] = []
+    zxid = 0
+    for requests, applied in turns:
+        txns = prepare(preparer, *requests)
+        assert txns == [model.apply(request) for request in requests]
+        in_flight.append(txns)
+        for batch in in_flight[:applied]:
+            for txn in batch:
+                zxid += 1
+                apply_txn(tree, txn, zxid)
+        del in_flight[:applied]
+        if not in_flight:
+            preparer.forget()
+    for txn in (txn for batch in in_flight for txn in batch):
+        zxid += 1
+        apply_txn(tree, txn, zxid)
+    assert {path: node.version for path, node in tree.nodes.items()} == model.versions
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (Create(1, "/a", b""), ErrorCode.NODE_EXISTS),
+        (Create(1, "/", b""), ErrorCode.NODE_EXISTS),
+        (Create(1, "/no/child", b""), ErrorCode.NO_NODE),
+        (Create(1, "/a/", b""), ErrorCode.BAD_ARGUMENTS),
+        (Create(1, "/e", b"", 1), ErrorCode.UNIMPLEMENTED),  # ephemeral: later
+        (SetData(1, "/no", b""), ErrorCode.NO_NODE),
+        (SetData(1, "/a", b"", 3), ErrorCode.BAD_VERSION),
+        (Delete(1, "/no"), ErrorCode.NO_NODE),
+        (Delete(1, "/a", 3), ErrorCode.BAD_VERSION),
+        (Delete(1, "/a"), ErrorCode.NOT_EMPTY),
+        (Delete(1, "/"), ErrorCode.BAD_ARGUMENTS),
+    ],
+)
+def test_refusal_is_an_error_transaction(request_: Write, error: ErrorCode):
+    preparer, _ = preparer_of("/a", "/a/x")
+    assert prepare(preparer, request_) == [ErrorTxn(1, 1, error)]
+
+
+def test_refused_request_changes_nothing_for_the_next():
+    preparer, _ = preparer_of("/a")
+    txns = prepare(preparer, SetData(1, "/a", b"", 7), SetData(2, "/a", b"", 0), SetData(3, "/a", b"", 0))
+    assert [type(txn) for txn in txns] == [ErrorTxn, SetDataTxn, ErrorTxn]
+
+
+def test_version_never_becomes_any():
+    preparer, tree = preparer_of("/a")
+    tree.set_data("/a", b"", 0x7FFFFFFF, 9)
+    (txn,) = prepare(preparer, SetData(1, "/a", b""))
+    assert isinstance(txn, SetDataTxn)
+    assert txn.version == 0  # ZOOKEEPER-4743
+
+
+# -- attachments (SessionMoved)
+
+
+def test_only_the_newest_attachment_may_write():
+    preparer, _ = preparer_of("/a")
+    assert prepare(preparer, Connect(1, 2, 0), attachment=2) == [OpenSessionTxn(1, 0, 2)]
+    assert prepare(preparer, SetData(5, "/a", b""), attachment=1) == [ErrorTxn(1, 5, ErrorCode.SESSION_MOVED)]
+    assert prepare(preparer, Create(6, "/b", b""), attachment=1) == [ErrorTxn(1, 6, ErrorCode.SESSION_MOVED)]
+    assert isinstance(prepare(preparer, SetData(5, "/a", b""), attachment=2)[0], SetDataTxn)
+
+
+@pytest.mark.parametrize("attachment", [0, 1])
+def test_late_connect_of_an_older_attachment_fails(attachment: int):
+    preparer, _ = preparer_of()
+    assert prepare(preparer, Connect(1, attachment, 0)) == [ErrorTxn(1, 0, ErrorCode.SESSION_MOVED)]
+
+
+def test_unknown_session_may_not_write_and_attaches_with_any_number():
+    preparer, _ = preparer_of("/a")
+    assert prepare(preparer, SetData(1, "/a", b""), session=7) == [ErrorTxn(7, 1, ErrorCode.SESSION_MOVED)]
+    assert prepare(preparer, Connect(7, 0, 0), SetData(1, "/a", b""), session=7, attachment=0) == [
+        OpenSessionTxn(7, 0, 0),
+        SetDataTxn(7, 1, "/a", b"", 1),
+    ]
+
+
+def test_overlay_is_forgotten_when_nothing_is_in_flight():
+    preparer, _ = preparer_of("/a")
+    prepare(preparer, SetData(1, "/a", b""))
+    assert preparer.overlay_size == 1
+    preparer.forget()
+    assert preparer.overlay_size == 0

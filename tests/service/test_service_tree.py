@@ -1,0 +1,138 @@
+"""The znode tree: stats, digest, snapshots (zab.md 8.1)."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.service.paths import is_valid_path
+from lab.service.requests import Stat
+from lab.service.tree import Tree, parent_of
+
+CHANGES = st.lists(
+    st.tuples(st.sampled_from("cds"), st.sampled_from(("/a", "/b", "/a/x", "/a/y", "/b/z")), st.binary(max_size=3)),
+    max_size=30,
+)
+
+
+def grow(changes: list[tuple[str, str, bytes]], first_zxid: int = 1) -> Tree:
+    """Apply what is possible of these changes, one zxid each."""
+    tree = Tree()
+    for zxid, (kind, path, data) in enumerate(changes, first_zxid):
+        node = tree.nodes.get(path)
+        if kind == "c" and node is None and parent_of(path) in tree.nodes:
+            tree.create(path, data, zxid)
+        elif kind == "d" and node is not None and not node.children:
+            tree.delete(path, zxid)
+        elif kind == "s" and node is not None:
+            tree.set_data(path, data, node.version + 1, zxid)
+    return tree
+
+
+def contents(tree: Tree) -> dict[str, tuple[bytes, int, int]]:
+    return {path: (node.data, node.version, node.mzxid) for path, node in tree.nodes.items()}
+
+
+def test_stat_of_a_life():
+    tree = Tree()
+    tree.create("/a", b"one", 1)
+    tree.set_data("/a", b"four", 1, 2)
+    tree.create("/a/x", b"", 3)
+    tree.create("/a/y", b"", 4)
+    tree.delete("/a/x", 5)
+    assert tree.nodes["/a"].stat() == Stat(czxid=1, mzxid=2, pzxid=5, version=1, cversion=3, data_length=4, children=1)
+    assert tree.nodes["/"].stat() == Stat(czxid=0, mzxid=0, pzxid=1, version=0, cversion=1, data_length=0, children=1)
+
+
+def test_deleted_and_created_anew_is_another_node():
+    tree = Tree()
+    tree.create("/a", b"1", 1)
+    tree.set_data("/a", b"2", 1, 2)
+    tree.delete("/a", 3)
+    tree.create("/a", b"2", 4)
+    assert tree.nodes["/a"].stat().version == 0
+    assert tree.nodes["/a"].czxid == 4
+
+
+@given(CHANGES, CHANGES)
+def test_digests_are_equal_iff_contents_are(some: list[tuple[str, str, bytes]], others: list[tuple[str, str, bytes]]):
+    a, b = grow(some), grow(others)
+    assert (a.digest == b.digest) == (contents(a) == contents(b))
+
+
+def test_digest_does_not_depend_on_the_order_of_independent_changes():
+    a, b = Tree(), Tree()
+    a.create("/a", b"1", 1)
+    a.create("/b", b"2", 2)
+    b.create("/b", b"2", 2)
+    b.create("/a", b"1", 1)
+    assert a.digest == b.digest
+
+
+@given(CHANGES, st.dictionaries(st.integers(1, 1 << 62), st.integers(0, 5), max_size=4))
+def test_snapshot_round_trip(changes: list[tuple[str, str, bytes]], sessions: dict[int, int]):
+    tree = grow(changes)
+    for session, attachment in sessions.items():
+        tree.open_session(session, attachment)
+    chunks = list(tree.chunks())
+    assert chunks
+    loaded = Tree.load(chunks)
+    assert loaded.digest == tree.digest
+    assert loaded.sessions == tree.sessions
+    assert {path: node.stat() for path, node in loaded.nodes.items()} == {p: n.stat() for p, n in tree.nodes.items()}
+    assert list(loaded.chunks()) == chunks
+
+
+def test_large_snapshot_comes_in_chunks_and_no_chunks_are_the_empty_tree():
+    tree = Tree()
+    for i in range(5):
+        tree.create(f"/{i}", bytes(200 << 10), i + 1)
+    chunks = list(tree.chunks())
+    assert len(chunks) > 1
+    assert contents(Tree.load(chunks)) == contents(tree)
+    assert contents(Tree.load([])) == contents(Tree())
+
+
+PRINT_DIGEST = """
+from lab.service.tree import Tree
+tree = Tree()
+for i in range(50):
+    tree.create(f"/node-{i}", str(i).encode(), i + 1)
+tree.set_data("/node-7", b"seven", 1, 99)
+print(tree.digest)
+"""
+
+
+def test_digest_is_the_same_in_every_process():
+    def digest(hash_seed: str) -> str:
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        return subprocess.run(
+            [sys.executable, "-c", PRINT_DIGEST], env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert digest("1") == digest("2") != ""
+
+
+@pytest.mark.parametrize(
+    ("path", "valid"),
+    [
+        ("/", True),
+        ("/a", True),
+        ("/a/b-c.d", True),
+        ("/é", True),
+        ("", False),
+        ("a", False),
+        ("/a/", False),
+        ("//a", False),
+        ("/a/./b", False),
+        ("/a/..", False),
+        ("/a\0", False),
+        ("/a\x7f", False),
+        ("/\ufff0", False),
+    ],
+)
+def test_paths(path: str, valid: bool):
+    assert is_valid_path(path) is valid
