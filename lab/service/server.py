@@ -4,9 +4,9 @@
 among its other effects, so that a snapshot stream or a reply stands exactly where the protocol put it.
 """
 
-import random
 from collections import deque
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -60,6 +60,9 @@ from lab.zab.events import Forward, PeerEvent, Recovered, Submit, SyncAsked
 from lab.zab.messages import Record, ServerState, SnapChunk, TxnBatch
 from lab.zab.peer import Peer
 
+if TYPE_CHECKING:
+    import random
+
 WAITING_BYTES_MAX = 1 << 20  # of requests that one client may send ahead to a server that does not serve yet
 BATCH_BYTES_MAX = 1 << 20  # a batch takes no further frame of requests beyond this
 
@@ -82,7 +85,7 @@ _decode_forwarded = msgspec.msgpack.Decoder(_Forwarded).decode
 class Server:
     """One server of the ensemble; `peer` decides what is committed, this what that means."""
 
-    def __init__(self, me: PeerId, config: ZabConfig, recovered: Recovered, rng: random.Random) -> None:
+    def __init__(self, me: PeerId, config: ZabConfig, recovered: Recovered, rng: "random.Random") -> None:
         self.peer = Peer(me, config, recovered, rng)
         self.tree = Tree()
         self.applied_zxid = 0  # last real transaction in the tree

@@ -4,7 +4,7 @@
 `election`, `leader` and `learner`.
 """
 
-import random
+from typing import TYPE_CHECKING
 
 from lab.zab.config import PeerId, ZabConfig
 from lab.zab.constants import PEER_ID_MAX
@@ -36,11 +36,14 @@ from lab.zab.messages import FollowerInfo, ObserverInfo, Phase, ServerState
 from lab.zab.state import PeerState
 from lab.zab.zxid import Zxid
 
+if TYPE_CHECKING:
+    import random
+
 
 class Peer:
     """The protocol of one incarnation of one server.  `step` is the only way in, its effects the only way out."""
 
-    def __init__(self, me: PeerId, config: ZabConfig, recovered: Recovered, rng: random.Random) -> None:
+    def __init__(self, me: PeerId, config: ZabConfig, recovered: Recovered, rng: "random.Random") -> None:
         assert me in config.members, f"server {me} is no member of {config.members}"
         self.me = me
         self.config = config
