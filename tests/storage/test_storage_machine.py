@@ -82,13 +82,15 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(chunks=st.lists(st.binary(max_size=200), min_size=1, max_size=3), epochs=st.integers(0, 1))
     def install(self, chunks: list[bytes], epochs: int) -> None:
         label = z(epoch_of(self.held.last) + epochs, counter_of(self.held.last) + 1)
-        self.settle()
         for number, chunk in enumerate(chunks):
             first, last = number == 0, number == len(chunks) - 1
             if last:
                 self.installing = Held(label, chunks, [])
             self.store.install(GEN + 1, label, chunk, first=first, last=last)
+            if not last:  # it has returned, so it has waited for everything appended before
+                self.settle()
         self.held, self.certain, self.installing = self.installing, label, None
+        self.settle()
 
     @rule(chunk=st.binary(max_size=50))
     def begin_to_install(self, chunk: bytes) -> None:
