@@ -20,7 +20,10 @@ def run_child(command: list[str], log: IO[bytes]) -> int:
     """
     with subprocess.Popen(
         [*command, "--parent", str(os.getpid())],
-        stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     ) as child:
         try:
             return child.wait()

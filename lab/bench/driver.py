@@ -153,8 +153,11 @@ class Bench:
         base = find_point(point.id)
         seed = zlib.crc32(f"{self._plan.seed}/{point.id}/{round_}".encode())
         settings = msgspec.structs.replace(point.settings, seed=seed)
-        extra = [option for pair in difference(settings, base.settings if base else point.settings)
-                 for option in ("--set", pair)]
+        extra = [
+            option
+            for pair in difference(settings, base.settings if base else point.settings)
+            for option in ("--set", pair)
+        ]
         if self._plan.data_dir is not None:
             extra += ["--data-dir", str(self._plan.data_dir)]
         began = time.monotonic()

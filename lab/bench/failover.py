@@ -48,9 +48,7 @@ def failover(
 
     check_failover(settings)
     target = make_target(settings, data_dir)
-    return run_failover(
-        settings, target, LoadMaker(settings, target), data_dir=data_dir, link=link, progress=progress
-    )
+    return run_failover(settings, target, LoadMaker(settings, target), data_dir=data_dir, link=link, progress=progress)
 
 
 def run_failover(

@@ -167,8 +167,9 @@ def profile(name: str) -> Profile:
 
 def find_point(name: str) -> Point | None:
     """The point of that id: from `quick` where both know it, so that a point run by itself takes seconds."""
-    return next((point for name_ in ("quick", "full", "smoke") for point in profile(name_).points if point.id == name),
-                None)
+    return next(
+        (point for name_ in ("quick", "full", "smoke") for point in profile(name_).points if point.id == name), None
+    )
 
 
 def estimate_s(point: Point, values: int) -> float:

@@ -17,6 +17,7 @@ class Window(Protocol):
     @property
     def cpu_s(self) -> float:
         """Of all load processes together."""
+
     @property
     def lag_us(self) -> float:
         """Open loop: how late operations were sent, 99th percentile; closed loop: 0."""
@@ -50,6 +51,7 @@ class Ack(Protocol):
     @property
     def at_ns(self) -> int:
         """CLOCK_MONOTONIC of its reply at the client."""
+
     @property
     def epoch(self) -> int:
         """Of its zxid."""

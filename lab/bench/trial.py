@@ -160,9 +160,7 @@ def attached(servers: Sequence[ServerInfo], attach: str) -> list[int]:
     return chosen
 
 
-def verify(
-    settings: Settings, histories: Sequence[History], replicas: Sequence[ReplicaState]
-) -> tuple[bool, Checks]:
+def verify(settings: Settings, histories: Sequence[History], replicas: Sequence[ReplicaState]) -> tuple[bool, Checks]:
     """Whether clients and replicas tell one story, and how much of it was looked at."""
     workload, params = workload_of_settings(settings)
     verdict = workload.check(histories, replicas, seed=settings.seed, params=params, voters=settings.voters)

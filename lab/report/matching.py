@@ -108,5 +108,3 @@ def pairs_along(points: Sequence[AnyPoint], axis: str) -> list[Pair]:
         pairs += [Pair(f"{_name(other.settings)} / {say(first.settings, fields)}", first, other)
                   for other in ordered if other is not first]  # fmt: skip
     return pairs
-
-

@@ -100,7 +100,5 @@ def _outages(points: list[FailoverPoint]) -> Table:
 
 
 def _excluded(run: Run) -> Table:
-    rows = [
-        [shape(one.record.settings), one.record.suite, one.record.started_at, one.reason] for one in run.excluded
-    ]
+    rows = [[shape(one.record.settings), one.record.suite, one.record.started_at, one.reason] for one in run.excluded]
     return Table("Excluded from every figure", ["ensemble", "suite", "started", "why"], rows)

@@ -110,9 +110,7 @@ def test_an_id_means_one_configuration_in_every_profile_but_for_its_length():
 @pytest.mark.parametrize("name", PROFILES)
 def test_the_plan_fits_its_budget(name):
     asked = profile(name)
-    total = sum(
-        estimate_s(point, point.values_in(round_)) for point in asked.points for round_ in range(point.rounds)
-    )
+    total = sum(estimate_s(point, point.values_in(round_)) for point in asked.points for round_ in range(point.rounds))
     assert total < BUDGETS_S[name] * 1.1
     assert BUDGETS_S["smoke"] <= 60
     assert BUDGETS_S["quick"] <= 360

@@ -140,5 +140,3 @@ def test_plain_lines_say_how_far_and_how_long_still():
         lines.doing("round 1/3  reads/3+0", 0.25, 187)
         lines.note("reads/3+0: fine")
     assert stream.getvalue() == " 25%     3:07 left  round 1/3  reads/3+0\nreads/3+0: fine\n"
-
-

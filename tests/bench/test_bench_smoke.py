@@ -54,9 +54,7 @@ def test_a_trial_is_verified_and_says_what_it_did(data_dir, settings):
     assert record.digest
     kinds = {kind for kind, count in (("read", record.reads), ("write", record.writes)) if count}
     assert set(record.latency_us) == set(record.histogram) == set(record.series) == kinds
-    assert {kind: sum(record.series[kind]) for kind in kinds} == {
-        kind: record.latency_us[kind].count for kind in kinds
-    }
+    assert {kind: sum(record.series[kind]) for kind in kinds} == {kind: record.latency_us[kind].count for kind in kinds}
 
 
 @pytest.mark.parametrize("fault", ["crash", "freeze", "partition"])

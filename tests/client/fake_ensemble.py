@@ -286,9 +286,7 @@ class FakeEnsemble:
             case GetData(cxid):
                 return Data(cxid, self.zxid, node.mzxid, node.version, node.data)
             case Exists(cxid):
-                return StatReply(
-                    cxid, self.zxid, Stat(node.czxid, node.mzxid, 0, node.version, 0, len(node.data), 0)
-                )
+                return StatReply(cxid, self.zxid, Stat(node.czxid, node.mzxid, 0, node.version, 0, len(node.data), 0))
             case SetData(cxid, path, data, version):
                 self.zxid += 1
                 if version not in (-1, node.version):

@@ -68,21 +68,44 @@ class Service:
                 self.took_effect[f"{history.sessions[session]}:{cxid}"] = self.zxid
         done = 0 if outcome == Outcome.UNKNOWN else self.now
         add_row(
-            history, kind=Kind.WRITE, session=session, cxid=cxid, key=key, sent_ns=sent, done_ns=done, outcome=outcome,
-            zxid=zxid, version=version,
+            history,
+            kind=Kind.WRITE,
+            session=session,
+            cxid=cxid,
+            key=key,
+            sent_ns=sent,
+            done_ns=done,
+            outcome=outcome,
+            zxid=zxid,
+            version=version,
         )
 
     def read(self, history: History, session: int, key: int, checked: bool) -> None:
         cxid = self._next_cxid(history.client)
-        base = {"kind": Kind.READ, "session": session, "cxid": cxid, "key": key, "sent_ns": self.now,
-                "done_ns": self.now, "outcome": Outcome.ACKNOWLEDGED}
+        base = {
+            "kind": Kind.READ,
+            "session": session,
+            "cxid": cxid,
+            "key": key,
+            "sent_ns": self.now,
+            "done_ns": self.now,
+            "outcome": Outcome.ACKNOWLEDGED,
+        }
         if not checked:
             add_row(history, **base)
             return
         node = self.nodes[path_of(key)]
         writer, writer_cxid = writer_of(node.data) or (-1, -1)
-        add_row(history, **base, zxid=self.zxid, mzxid=node.mzxid, writer=writer, writer_cxid=writer_cxid,
-                version=node.version, intact=1)
+        add_row(
+            history,
+            **base,
+            zxid=self.zxid,
+            mzxid=node.mzxid,
+            writer=writer,
+            writer_cxid=writer_cxid,
+            version=node.version,
+            intact=1,
+        )
 
     def _next_cxid(self, client: int) -> int:
         self.now += 1
@@ -93,16 +116,29 @@ class Service:
         roles = ["leader", *["follower"] * (servers - observers - 1), *["observer"] * observers]
         return [
             ReplicaState(
-                server=server, role=role, applied_zxid=self.zxid, digest=99, nodes=dict(self.nodes),
-                log=[(EPOCH + 1, self.zxid)] if logs else None, took_effect=dict(self.took_effect) if logs else {},
+                server=server,
+                role=role,
+                applied_zxid=self.zxid,
+                digest=99,
+                nodes=dict(self.nodes),
+                log=[(EPOCH + 1, self.zxid)] if logs else None,
+                took_effect=dict(self.took_effect) if logs else {},
             )
             for server, role in enumerate(roles, 1)
         ]
 
 
 def make_trial(
-    seed: int = 1, *, operations: int = 60, clients: int = 2, sessions: int = 2, keys: int = 3, servers: int = 4,
-    observers: int = 1, logs: bool = True, sampled: float = 0.8,
+    seed: int = 1,
+    *,
+    operations: int = 60,
+    clients: int = 2,
+    sessions: int = 2,
+    keys: int = 3,
+    servers: int = 4,
+    observers: int = 1,
+    logs: bool = True,
+    sampled: float = 0.8,
 ) -> Trial:
     """A trial in which nothing is wrong."""
     rng = random.Random(seed)
@@ -125,8 +161,11 @@ def make_trial(
 def is_right(trial: Trial) -> bool:
     """Rule by rule over plain dicts."""
     rows = [
-        {"client": h.client, "sid": h.sessions[h.columns["session"][i]],
-         **{name: column[i] for name, column in h.columns.items()}}
+        {
+            "client": h.client,
+            "sid": h.sessions[h.columns["session"][i]],
+            **{name: column[i] for name, column in h.columns.items()},
+        }
         for h in trial.histories
         for i in range(len(h))
     ]

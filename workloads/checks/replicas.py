@@ -73,8 +73,7 @@ def _nodes(
                 yield f"{server}: {path} is missing, {ops.name(row)} was acknowledged at {show(ops.zxid[row])}"
         elif row >= 0 and node.mzxid < ops.zxid[row]:
             yield (
-                f"{server}: {path} is at {show(node.mzxid)}, "
-                f"{ops.name(row)} was acknowledged at {show(ops.zxid[row])}"
+                f"{server}: {path} is at {show(node.mzxid)}, {ops.name(row)} was acknowledged at {show(ops.zxid[row])}"
             )
         elif row >= 0 and node.mzxid == ops.zxid[row]:
             client, cxid = int(ops.client[row]), int(ops.cxid[row])

@@ -82,9 +82,7 @@ class ReadMixGenerator:
                 for cxid, path, at in zip(cxids, paths, windows, strict=True)
             ]
         return [
-            set_data(cxid, path, pack_header(base + cxid) + pad[at : at + filler])
-            if kind
-            else get_data(cxid, path)
+            set_data(cxid, path, pack_header(base + cxid) + pad[at : at + filler]) if kind else get_data(cxid, path)
             for cxid, path, at, kind in zip(cxids, paths, windows, self.kinds(first, count), strict=True)
         ]
 
