@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,8 +51,10 @@ WINDOW_LEAD_NS = 5_000_000  # commands reach the processes well within it
 READS_CHECKED_MAX = 1_000_000  # of all load processes together
 PATIENCE_MS = 10_000.0
 LOG_TAIL_BYTES = 4096
+LOOK_OUT_EVERY_S = 0.1  # some 10 us each
 
 A = TypeVar("A", bound=Answer)
+LookOut = Callable[[], object]  # raises if there is no point in waiting on
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -81,12 +83,22 @@ class Loaders:
     """
 
     def __init__(
-        self, settings: Settings, params: msgspec.Struct, connectors: Sequence[Connector], folder: Path, seed: int
+        self,
+        settings: Settings,
+        params: msgspec.Struct,
+        connectors: Sequence[Connector],
+        folder: Path,
+        seed: int,
+        look_out: LookOut = str,
     ) -> None:
-        """Takes over the connectors' descriptors.  `folder` gets the logs and the histories on their way."""
+        """Takes over the connectors' descriptors.  `folder` gets the logs and the histories on their way.
+
+        `look_out` is called while a method waits: load processes are patient with a server that has ended, and would
+        have the harness wait for nothing.
+        """
         self._settings, self._params = settings, params
         self._connectors, self._clients = list(connectors), len(connectors)  # those whose process has not started
-        self._folder, self._seed = folder, seed
+        self._folder, self._seed, self._look_out = folder, seed, look_out
         self._processes: list[_Process] = []
         self._is_started = False
 
@@ -95,7 +107,7 @@ class Loaders:
         phases = random.Random(f"arrivals of {self._seed}")
         for client in range(self._clients):
             connector = self._connectors.pop(0)
-            self._processes.append(_Process(client, connector, self._folder))
+            self._processes.append(_Process(client, connector, self._folder, self._look_out))
             self._processes[-1].tell(self._spec(client, connector, phases.random()))
         self._hear(Ready, OPEN_TIMEOUT_S + ANSWER_TIMEOUT_S)
 
@@ -189,12 +201,9 @@ class Loaders:
 
     def _watch(self, deadline: float) -> None:
         """Wait; a process that ends or breaks meanwhile raises."""
-        poll = select.poll()
-        for process in self._processes:
-            poll.register(process.channel, select.POLLIN)
-        while (left := deadline - time.monotonic()) > 0:
-            for fd, _ in poll.poll(left * 1e3):
-                next(p for p in self._processes if p.channel.fileno() == fd).hear(Ready, 0.0)
+        channels = {process.channel.fileno(): process for process in self._processes}
+        for fd in _readable(channels, deadline, self._look_out):
+            channels[fd].hear(Ready, 0.0)
 
 
 def _patience_ms(settings: Settings) -> float:
@@ -211,7 +220,8 @@ def _patience_ms(settings: Settings) -> float:
 class _Process:
     """One load process and the channel to it."""
 
-    def __init__(self, client: int, connector: Connector, folder: Path) -> None:
+    def __init__(self, client: int, connector: Connector, folder: Path, look_out: LookOut) -> None:
+        self._look_out = look_out
         self._name = f"load process {client}"
         self._log = folder / f"load-{client}.log"
         self.history = folder / f"history-{client}"
@@ -244,9 +254,7 @@ class _Process:
 
     def hear(self, kind: type[A], timeout_s: float, otherwise: str = "") -> A:
         """The next answer, which must be of this kind."""
-        readable = select.poll()
-        readable.register(self.channel, select.POLLIN)
-        if not readable.poll(timeout_s * 1e3):
+        if not _readable([self.channel.fileno()], time.monotonic() + timeout_s, self._look_out):
             raise TargetError(f"{self._name}: {otherwise or f'no {kind.__name__}'} within {timeout_s:g} s")
         try:
             data = self.channel.recv(DATAGRAM_BYTES_MAX)
@@ -282,6 +290,19 @@ class _Process:
             return TargetError(f"{self._name} closed its channel and does not end (log {self._log})")
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         return TargetError(f"{self._name} has ended ({how}): {_last_line(self._log)}")
+
+
+def _readable(channels: Iterable[int], deadline: float, look_out: LookOut) -> list[int]:
+    """Wait until one of these has something to say; those that do, none at the deadline."""
+    poll = select.poll()
+    for fd in channels:
+        poll.register(fd, select.POLLIN)
+    while True:
+        look_out()
+        left_s = max(0.0, deadline - time.monotonic())
+        ready = [fd for fd, _ in poll.poll(min(left_s, LOOK_OUT_EVERY_S) * 1e3)]
+        if ready or not left_s:
+            return ready
 
 
 def _last_line(log: Path) -> str:

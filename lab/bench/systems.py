@@ -39,4 +39,4 @@ class LoadMaker:
         _, params = workload_of_settings(self._settings)
         folder = self._target.cluster.folder / "load"
         folder.mkdir()
-        return Loaders(self._settings, params, connectors, folder, self._settings.seed)
+        return Loaders(self._settings, params, connectors, folder, self._settings.seed, self._target.look_out)

@@ -158,6 +158,11 @@ class OwnTarget:
         """One line for people, once `limit_cpu` has answered none to a share; empty otherwise."""
         return self.cluster.why_no_budget()
 
+    def look_out(self) -> None:
+        """Raise TargetError if a server has ended by itself; returns at once."""
+        with _as_target_error():
+            self.cluster.pump(0.0)
+
     def _wait_until_settled(self) -> list[int]:
         """Wait until all that answer have applied the leader's last transaction; returns their ids."""
         cluster, looks = self.cluster, 0

@@ -35,14 +35,18 @@ def ensemble() -> Iterator[FakeEnsemble]:
 
 @contextmanager
 def loading(
-    ensemble: FakeEnsemble, folder: Path, servers: tuple[int, ...] = (1,), **settings: Any
+    ensemble: FakeEnsemble,
+    folder: Path,
+    servers: tuple[int, ...] = (1,),
+    look_out: Callable[[], object] = str,
+    **settings: Any,
 ) -> Iterator[Loaders]:
     """Load processes with sessions to these servers, set up."""
     given = Settings(keys=20, **settings)
     fields = ("reads", "value_bytes", "keys", "distribution")
     params = ReadMix(**{field: getattr(given, field) for field in fields})
     connectors = [ensemble.connector(client, servers) for client in range(given.clients)]
-    load = Loaders(given, params, connectors, folder, given.seed)
+    load = Loaders(given, params, connectors, folder, given.seed, look_out)
     try:
         load.start()
         load.setup()
@@ -236,6 +240,23 @@ def test_a_load_process_that_ends_is_reported_at_once(
         wrong(load)
         with pytest.raises(TargetError, match=message):
             load.run(60.0)
+
+
+@pytest.mark.parametrize("waits", [lambda load: load.warm(60.0), lambda load: load.run(60.0)], ids=["warm", "run"])
+def test_whoever_waits_hears_of_a_server_that_ended(
+    ensemble: FakeEnsemble, tmp_path: Path, waits: Callable[[Loaders], object]
+) -> None:
+    ended: list[str] = []
+
+    def look_out() -> None:
+        if ended:
+            raise TargetError(ended.pop())
+
+    with loading(ensemble, tmp_path, look_out=look_out) as load:
+        load.begin()
+        ended.append("server 2 ended")
+        with pytest.raises(TargetError, match="server 2 ended"):
+            waits(load)
 
 
 def test_a_set_up_that_fails_says_what_failed(ensemble: FakeEnsemble, tmp_path: Path) -> None:

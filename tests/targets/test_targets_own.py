@@ -2,6 +2,8 @@
 
 import json
 import os
+import select
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -164,6 +166,19 @@ def test_the_majority_serves_during_a_partition_and_all_do_after_it(own: Make) -
     target.inject(Heal())
     assert target.cluster.wait_until_serving() == new
     assert len(target.replicas([])) == 3
+
+
+@pytest.mark.process
+def test_a_server_that_ends_by_itself_is_seen_by_who_looks_out(own: Make) -> None:
+    target = own()
+    target.look_out()
+    pid = target.cluster.pids()[2]
+    pidfd = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert select.select([pidfd], [], [], 30.0)[0]
+    os.close(pidfd)
+    with pytest.raises(TargetError, match="own: server 2 ended: ended by SIGKILL"):
+        target.look_out()
 
 
 @pytest.mark.process
