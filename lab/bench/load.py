@@ -69,8 +69,8 @@ class Load:
         self._sessions: Sessions = open_sessions(
             spec.connector, patience_ms=spec.patience_ms, exact_timer=spec.rate is not None
         )
+        self._sessions.watch(commands.fileno())  # nothing but its end comes before the sessions are there
         self._sessions.open(spec.open_timeout_s)
-        self._sessions.watch(commands.fileno())
         self._recorder = Recorder(self._sessions, spec.client, self._generator.read_share, spec.reads_checked_max)
         self._batch_max = max(1, min(BATCH_OPERATIONS_MAX, BATCH_BYTES_MAX // (self._generator.value_bytes + 32)))
         self._in_flight = [0] * len(self._sessions.ids)
@@ -309,7 +309,12 @@ class Load:
         self._stop_ns = NEVER_NS
         intended = self._arrivals.times(0, self._issued) if self._arrivals is not None else None
         history = self._recorder.history(self._generator, intended)
-        write_history(history, Path(self._spec.history))
+        try:
+            write_history(history, Path(self._spec.history))
+        except OSError as error:
+            raise LoadError(
+                f"{self._spec.history}: {error.strerror}: free space there or choose another --data-dir"
+            ) from error
         self._answer(Reported(len(history)))
 
 
@@ -330,8 +335,8 @@ def main() -> int:
             finally:
                 load.close()
         except (LoadError, OpeningError, ReplyMismatchError) as error:
+            commands.send(encode(Broken(str(error))))  # first: the disk of the log may be full
             print(error, file=sys.stderr)  # noqa: T201 - the log of this process
-            commands.send(encode(Broken(str(error))))
             return 1
     return 0
 

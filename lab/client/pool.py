@@ -47,7 +47,10 @@ class SessionPool:
         return [session.id for session in self.sessions]
 
     def open(self, timeout_s: float) -> None:
-        """Wait until every session is attached to the server it was made for; raises LinksError naming one not so."""
+        """Wait until every session is attached to the server it was made for; raises LinksError naming one not so.
+
+        So does a watched descriptor that becomes readable: whoever watches wants something else by then.
+        """
         deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
         while len(self.attached) < len(self.sessions):
             self.receive()
@@ -57,8 +60,8 @@ class SessionPool:
                     f"server {self._wanted[index]} has not accepted a session within {timeout_s:g} s: "
                     f"{self.sessions[index].reason}"
                 )
-            if len(self.attached) < len(self.sessions):
-                self.wait(deadline_ns)
+            if len(self.attached) < len(self.sessions) and self.wait(deadline_ns):
+                raise LinksError("told to end before every session was attached")
 
     def send(self, index: int, requests: Sequence[Request]) -> bool:
         """Put one frame of requests on the session's link; False if it was lost at that: nothing was sent."""

@@ -58,10 +58,10 @@ class Sessions(Protocol):
     def ids(self) -> list[int]: ...
 
     def open(self, timeout_s: float) -> None:
-        """Wait until every session is attached to its server; raises OpeningError."""
+        """Wait until every session is attached to its server; raises OpeningError, also once `watch` has something."""
 
     def watch(self, fd: int) -> None:
-        """Have `wait` and `look` tell when `fd` is readable."""
+        """Have `wait` and `look` tell when `fd` is readable, and `open` end then."""
 
     def send(self, index: int, requests: Sequence[Any]) -> bool:
         """Send one frame; False if the session was lost at that and nothing was sent."""

@@ -277,6 +277,30 @@ def test_a_server_that_takes_no_session_is_named(
         pass
 
 
+def test_a_process_that_still_opens_its_sessions_ends_with_its_channel(
+    ensemble: FakeEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by being killed at a deadline: it hears of it."""
+    monkeypatch.setattr("lab.bench.loaders.EXIT_TIMEOUT_S", 60.0)
+    ensemble.refusing = {2}
+
+    def look_out() -> None:
+        if ensemble.connects:
+            raise TargetError("server 2 ended")
+
+    with pytest.raises(TargetError, match="server 2 ended"), loading(ensemble, tmp_path, (2,), look_out):
+        pass
+    assert "told to end before every session was attached" in (tmp_path / "load-0.log").read_text()
+
+
+def test_a_disk_that_is_too_full_for_the_history_is_named(ensemble: FakeEnsemble, tmp_path: Path) -> None:
+    with loading(ensemble, tmp_path) as load:
+        load.begin()
+        (tmp_path / "history-0.unfinished").symlink_to("/dev/full")
+        with pytest.raises(TargetError, match="history-0: No space left on device: free space there or choose another"):
+            load.finish()
+
+
 def test_the_end_of_the_supervisor_ends_the_load(ensemble: FakeEnsemble, tmp_path: Path) -> None:
     with loading(ensemble, tmp_path) as load:
         load.begin()
