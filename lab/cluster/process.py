@@ -22,6 +22,7 @@ from lab.transport.pidfd import open_pidfd
 SOURCE_ROOT = str(Path(lab.__file__).resolve().parents[1])  # children run the same code wherever they start
 PAUSE_S = 0.0005
 LOG_TAIL_BYTES = 4096
+LAST_WORDS_BYTES = 4096  # with less room than that on the log's disk, a child may have ended without a word
 
 
 class Child:
@@ -73,7 +74,7 @@ class Child:
             how = f"ended by {signal.Signals(-code).name}"
         else:
             how = f"exit status {code}"
-        return f"{how}: {_last_line(self.log)}"
+        return f"{how}: {_last_line(self.log) or _why_silent(self.log)}"
 
     def close(self) -> None:
         if self.pidfd >= 0:
@@ -88,7 +89,15 @@ def _last_line(log: Path) -> str:
             lines = file.read().decode(errors="replace").split("\n")
     except OSError as error:
         return f"({log}: {error.strerror})"
-    return next((line.strip() for line in reversed(lines) if line.strip()), f"(nothing in {log})")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _why_silent(log: Path) -> str:
+    """The log's disk is the data's: where that is full, the message that says so finds no room either."""
+    disk = os.statvfs(log.parent)
+    if disk.f_bavail * disk.f_frsize < LAST_WORDS_BYTES:
+        return f"no space left on the disk of {log.parent}: free space there or choose another --data-dir"
+    return f"(nothing in {log})"
 
 
 def start_child(command: Sequence[str], fd: int, log: Path, *, own_session: bool = False) -> Child:

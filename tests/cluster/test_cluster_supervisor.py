@@ -110,6 +110,14 @@ def test_a_server_that_ends_by_itself_is_named_with_how_it_ended(stubs: Make) ->
     assert sorted(cluster.status()) == [1, 2, 3]
 
 
+def test_a_silent_end_on_a_full_disk_is_put_down_to_that(stubs: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = stubs(3)
+    monkeypatch.setattr("lab.cluster.process.LAST_WORDS_BYTES", 1 << 62)
+    os.kill(cluster.pids()[2], signal.SIGTERM)
+    with pytest.raises(ClusterError, match="server 2 ended: ended by SIGTERM: no space left on the disk of .* --data-dir"):
+        cluster.wait(lambda: False, 30.0, lambda: "it has not ended")
+
+
 def test_servers_that_fail_at_once_fail_the_start_with_their_last_words(stubs: Make, tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="exit status 1: stub: the disk is full"):
         stubs(1, 0, "--fail")
