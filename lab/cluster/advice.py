@@ -32,13 +32,20 @@ def _checks(facts: Facts) -> list[tuple[str, bool, str, str]]:
          f"{facts.data_dir_refused}: choose a folder that you may write to with --data-dir"),
         ("file system", facts.fsync_works, facts.filesystem,
          "fsync does nothing in memory: choose a folder on a disk with --data-dir, or --durability buffered"),
-        ("fdatasync", 0 < facts.fdatasync_us <= GOOD_SYNC_US, f"{facts.fdatasync_us:,.0f} us for 4 KiB",
-         "a slow disk decides every fsync figure: choose a faster one with --data-dir"),
+        *_sync_cost(facts),
         ("clock", facts.clock_step_ns <= 1000, f"steps of {facts.clock_step_ns} ns",
          "latencies are no finer than this: check /sys/devices/system/clocksource/clocksource0/current_clocksource"),
         ("timer", facts.sleep_us <= GOOD_SLEEP_US, f"a sleep of 50 us takes {facts.sleep_us:,.0f} us",
          "open-loop load sends late by this much: a busy or virtual machine; look at the reported lag"),
     ]  # fmt: skip
+
+
+def _sync_cost(facts: Facts) -> list[tuple[str, bool, str, str]]:
+    """Nothing of a folder in which nothing could be written."""
+    if facts.data_dir_refused:
+        return []
+    found, advice = f"{facts.fdatasync_us:,.0f} us for 4 KiB", "a slow disk decides every fsync figure: choose a faster"
+    return [("fdatasync", facts.fdatasync_us <= GOOD_SYNC_US, found, f"{advice} one with --data-dir")]
 
 
 def _yes(there: bool) -> str:
