@@ -52,10 +52,13 @@ BAD = [  # what was typed, what the line must name
     (["trial", "--outstanding", "0"], ["--outstanding", "0"]),
     (["trial", "--seconds", "0"], ["--seconds", "0", "more than 0"]),
     (["trial", "--seconds", "inf"], ["--seconds", "inf"]),
+    (["trial", "--seconds", "1e12"], ["--seconds", "1000000000000.0", "at most 86,400"]),
     (["trial", "--warmup", "-1"], ["--warmup", "-1"]),
     (["trial", "--rate", "0"], ["--rate", "0"]),
+    (["trial", "--rate", "1e300"], ["--rate", "1e+300", "at most 10,000,000"]),
     (["trial", "--cpu-share", "0"], ["--cpu-share", "0"]),
     (["trial", "--cpu-share", "1.5"], ["--cpu-share", "1.5", "at most 1"]),
+    (["trial", "--cpu-share", "0.0001"], ["--cpu-share", "0.0001", "0.001"]),
     (["trial", "--max-outstanding", "-1"], ["--max-outstanding", "-1"]),
     (["trial", "--batch-txns-max", "0"], ["--batch-txns-max", "0"]),
     (["trial", "--seed", "-1"], ["--seed", "-1"]),
@@ -192,6 +195,7 @@ def test_doctor_says_what_to_do_about_what_is_missing(capsys):
     assert (status, err) == (0, "")
     assert "-> " in out
     assert "choose a folder that you may write to with --data-dir" in out
+    assert "fdatasync" not in out, "nothing was written, so nothing is known of its cost"
 
 
 @pytest.mark.process

@@ -9,6 +9,7 @@ from lab.bench.record import Settings
 from workloads import Workload, WorkloadError, load_workload, refine, workload_named, workload_of
 
 SERVERS_MAX = 13  # zab.md 2: what an ensemble of this lab is made of
+CPU_SHARE_LEAST = 0.001  # the kernel's: a millisecond in a second
 
 TARGETS = ("own",)
 TRANSPORTS = ("shm",)
@@ -37,8 +38,8 @@ def _between(least: float, most: float) -> tuple[Callable[[Any], bool], str]:
     return (lambda value: least <= value <= most), f"{least:,} to {most:,}"
 
 
-def _positive() -> tuple[Callable[[Any], bool], str]:
-    return (lambda value: 0 < value < float("inf")), "more than 0"
+def _above_zero(most: float) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: 0 < value <= most), f"more than 0, at most {most:,}"
 
 
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -49,12 +50,12 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "durability": _one_of(*DURABILITIES),
     "clients": _between(1, 64),
     "outstanding": _between(1, 1 << 16),
-    "seconds": _positive(),
+    "seconds": _above_zero(86_400),
     "warmup": _between(0.0, 3600.0),
     "seed": _between(0, (1 << 63) - 1),
     "attach": _one_of(*ATTACHMENTS),
-    "rate": _positive(),
-    "cpu_share": ((lambda share: 0 < share <= 1), "more than 0, at most 1"),
+    "rate": _above_zero(10_000_000),
+    "cpu_share": ((lambda share: CPU_SHARE_LEAST <= share <= 1), f"at least {CPU_SHARE_LEAST:g}, at most 1"),
     "max_outstanding": _between(0, 1 << 20),
     "batch_txns_max": _between(1, 1 << 20),
     "death_detection": _one_of(*DEATH_DETECTIONS),
