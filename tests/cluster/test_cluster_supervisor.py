@@ -114,7 +114,7 @@ def test_a_silent_end_on_a_full_disk_is_put_down_to_that(stubs: Make, monkeypatc
     cluster = stubs(3)
     monkeypatch.setattr("lab.cluster.process.LAST_WORDS_BYTES", 1 << 62)
     os.kill(cluster.pids()[2], signal.SIGTERM)
-    with pytest.raises(ClusterError, match="server 2 ended: ended by SIGTERM: no space left on the disk of .* --data-dir"):
+    with pytest.raises(ClusterError, match="ended by SIGTERM: no space left on the disk of "):
         cluster.wait(lambda: False, 30.0, lambda: "it has not ended")
 
 
