@@ -189,7 +189,7 @@ class NodeLinks:
             try:
                 if not link.send(frame):
                     self._fail(link.key, f"{self._queue_bytes_max} bytes of replies wait, it reads too slowly")
-            except CorruptFrameError as error:
+            except (CorruptFrameError, ValueError) as error:  # ValueError: one reply is longer than a frame may be
                 self._fail(link.key, error)
 
     def close_client(self, client: ClientId) -> None:

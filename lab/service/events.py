@@ -28,7 +28,7 @@ class TurnEnd(Event, frozen=True):
 
 
 class ReplyTo(Effect, frozen=True):
-    """Send these replies as one frame.  Closed always stands alone in its frame."""
+    """Send these replies, as one frame unless it would be too long.  Closed always stands alone in its frame."""
 
     client: ClientId
     replies: Sequence[Reply]

@@ -19,7 +19,7 @@ from lab.service.events import (
     ServerEvent,
     TurnEnd,
 )
-from lab.service.requests import decode_requests, encode_frame
+from lab.service.requests import Reply, decode_requests, encode_frame
 from lab.service.server import Server
 from lab.zab.config import PeerId
 from lab.zab.effects import (
@@ -63,7 +63,8 @@ from lab.zab.messages import (
 )
 from lab.zab.zxid import Epoch, Zxid
 
-CLIENT_FRAME_BYTES_MAX = 16 << 20
+CLIENT_FRAME_BYTES_MAX = 8 << 20  # the transactions made of one frame are up to three times as long and must fit a link
+REPLY_FRAME_BYTES_MAX = 8 << 20  # replies beyond this go out as several frames
 
 
 class ElectionFrame(msgspec.Struct, frozen=True, gc=False):
@@ -114,7 +115,7 @@ class Links(Protocol):
         """End a learner session: the other end gets SessionClosed after the frames sent before."""
 
     def reply(self, client: ClientId, frame: bytes) -> None:
-        """Send to a client.  If the queue's bound is passed the client's link closes."""
+        """Send to a client.  If the queue's bound is passed, or a frame's, the client's link closes."""
 
     def close_client(self, client: ClientId) -> None:
         """End a client link for good."""
@@ -264,6 +265,16 @@ class Host:
             if outcome is not None:
                 self._deliver(outcome)
 
+    def _reply(self, client: ClientId, replies: Sequence[Reply]) -> None:
+        """Send replies in frames that a link takes: 256 reads of a large node are more than one."""
+        frame = encode_frame(replies)
+        if len(frame) > REPLY_FRAME_BYTES_MAX and len(replies) > 1:
+            half = len(replies) // 2
+            self._reply(client, replies[:half])
+            self._reply(client, replies[half:])
+        else:
+            self._links.reply(client, frame)
+
     def _carry_out(self, effect: ServerEffect) -> Truncated | LogRead | None:
         match effect:
             case Send(to, message):
@@ -271,7 +282,7 @@ class Host:
                 for peer, session in to:
                     self._links.send(peer, session, frame)
             case ReplyTo(client, replies):
-                self._links.reply(client, encode_frame(replies))
+                self._reply(client, replies)
             case Append(gen, batch):
                 self._store.append(gen, batch)
             case Notify(to, notification):

@@ -11,6 +11,7 @@ from lab.node.links import NodeLinks
 from lab.service.events import ClientDown
 from lab.service.host import ClientFrame, ClientUp, ElectionFrame, Inbound, LearnerFrame
 from lab.transport.bell import Bell
+from lab.transport.ring import FRAME_BYTES_MAX
 from lab.transport.shm import CLIENT_CHANNELS, PEER_CHANNELS, ShmLink, create_link_memory
 from lab.transport.waiter import Waiter
 from lab.zab.events import PeerDown, PeerUp, SessionClosed
@@ -319,6 +320,14 @@ def test_a_client_that_does_not_read_loses_its_link(
     assert one.receive() == [ClientDown(1)]
     assert "link to client 4 closed" in capfd.readouterr().err
     client.channel.receive()
+    assert client.link.has_ended()
+
+
+def test_a_reply_beyond_the_longest_frame_costs_the_client_its_link(
+    one: Process, client: Client, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one.links.reply(1, bytes(FRAME_BYTES_MAX + 1))
+    assert "at most 33554432 can be sent" in capfd.readouterr().err
     assert client.link.has_ended()
 
 

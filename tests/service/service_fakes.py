@@ -76,6 +76,7 @@ class FakeLinks:
         self.inbox: list[Inbound] = []
         self.replies: list[tuple[int, list[Reply]]] = []
         self.sent: list[tuple[int, int, bytes]] = []
+        self.frame_bytes: list[int] = []  # of the frames of replies
         self.closed_clients: list[int] = []
 
     def receive(self) -> Sequence[Inbound]:
@@ -95,6 +96,7 @@ class FakeLinks:
     def reply(self, client: int, frame: bytes) -> None:
         self.log.append(f"reply {client}")
         self.replies.append((client, decode_replies(frame)))
+        self.frame_bytes.append(len(frame))
 
     def close_client(self, client: int) -> None:
         self.closed_clients.append(client)

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from service_fakes import FakeClock, FakeLinks, FakeStore, frame
 
 from lab.service.events import ClientDown
-from lab.service.host import CLIENT_FRAME_BYTES_MAX, ClientFrame, ClientUp, ElectionFrame, Host, Inbound, LearnerFrame
+from lab.service.host import (
+    CLIENT_FRAME_BYTES_MAX,
+    REPLY_FRAME_BYTES_MAX,
+    ClientFrame,
+    ClientUp,
+    ElectionFrame,
+    Host,
+    Inbound,
+    LearnerFrame,
+)
 from lab.service.requests import Closed, Connect, Connected, Create, Done, GetData
 from lab.service.server import Server
 from lab.zab.config import ZabConfig
@@ -203,6 +212,16 @@ def test_client_that_sends_too_much_ahead_is_told():
     rig = Rig(1, ZabConfig(voters=(1, 2)))
     rig.turn(ClientUp(1), ClientFrame(1, frame(Connect(5, 1, 0), *[Create(1, "/a", bytes(1 << 20))])))
     assert rig.replies() == [Closed(5, "this server does not serve", 1)]
+
+
+def test_many_large_replies_go_out_as_several_frames():
+    rig = serving()
+    rig.turn(ClientFrame(1, frame(Create(1, "/a", bytes(1 << 20)))))
+    rig.links.replies.clear()
+    rig.links.frame_bytes.clear()
+    rig.turn(ClientFrame(1, frame(*[GetData(cxid, "/a") for cxid in range(2, 42)])))
+    assert max(rig.links.frame_bytes) <= REPLY_FRAME_BYTES_MAX
+    assert [reply.cxid for reply in rig.replies()] == list(range(2, 42))  # type: ignore[attr-defined]
 
 
 def test_requests_without_a_session_are_dropped():
