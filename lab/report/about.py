@@ -100,7 +100,7 @@ def method(run: Run) -> list[str]:
 
 
 def _budget_method(run: Run) -> list[str]:
-    budgeted = [trial for trial in run.trials if trial.settings.cpu_share]
+    budgeted = [trial for trial in run.trials if trial.settings.cpu_share and trial.budget != "none"]
     if not budgeted:
         return []
     busiest = max(map(_host_busy, budgeted))
@@ -132,6 +132,10 @@ def threats(run: Run) -> list[str]:
         found[1] = "All servers are on one host: latency and elections would differ across machines."
     if max(run.info.rounds.values(), default=1) == 1:
         found.append("One round: no interval can be given, differences may be noise.")
+    unbudgeted = sum(trial.settings.cpu_share is not None and trial.budget == "none" for trial in run.trials)
+    if unbudgeted:
+        found.append(f"{unbudgeted} trials were to run with each server held to a share of a CPU, but no budget could "
+                     "be set (`python -m lab doctor` says why): their servers competed for the cores.")  # fmt: skip
     if machine.load_1m > 0.5:
         found.append(f"The machine was not idle at the start: load {machine.load_1m:.2f}.")
     if machine.governor not in ("performance", "unknown"):

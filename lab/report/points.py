@@ -12,7 +12,11 @@ ATTACHMENTS = ("leader", "followers", "observers", "all")
 
 
 class Point(msgspec.Struct, frozen=True):
-    """Verified trials of one configuration; `settings` carries no seed, the only thing that may differ in a point."""
+    """Verified trials of one configuration.
+
+    `settings` are those that were in force: without the CPU budget where none could be set, and without the seed,
+    the only thing that may differ in a point.
+    """
 
     suite: str
     settings: Settings
@@ -50,7 +54,7 @@ def group_trials(trials: Iterable[TrialRecord]) -> list[Point]:
     """One point per configuration, small ensembles first."""
     groups: dict[tuple[str, Settings], list[TrialRecord]] = {}
     for trial in trials:
-        groups.setdefault((trial.suite, without_seed(trial.settings)), []).append(trial)
+        groups.setdefault((trial.suite, in_force(trial)), []).append(trial)
     points = [Point(suite, settings, tuple(found)) for (suite, settings), found in groups.items()]
     return sorted(points, key=lambda point: (point.suite, order_of(point.settings)))
 
@@ -62,6 +66,12 @@ def group_failovers(failovers: Iterable[FailoverRecord]) -> list[FailoverPoint]:
         groups.setdefault(settings, []).append(failover)
     points = [FailoverPoint(settings, tuple(found)) for settings, found in groups.items()]
     return sorted(points, key=lambda point: (point.settings.fault or "", order_of(point.settings)))
+
+
+def in_force(trial: TrialRecord) -> Settings:
+    """What the trial ran under, less its seed; a budget that was asked for and could not be set held nobody back."""
+    settings = without_seed(trial.settings)
+    return settings if trial.budget != "none" else msgspec.structs.replace(settings, cpu_share=None)
 
 
 def without_seed(settings: Settings) -> Settings:

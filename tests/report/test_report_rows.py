@@ -54,7 +54,7 @@ def test_without_three_voters_the_smallest_ensemble_is_the_baseline(run_of):
 
 
 def test_trials_with_a_budget_or_a_rate_are_no_write_throughput(run_of):
-    trial = synthetic.World().write_throughput(3, 0, 0)
+    trial = msgspec.structs.replace(synthetic.World().write_throughput(3, 0, 0), budget="cgroup-v2")
     budgeted, paced = ({"cpu_share": 0.1}, {"rate": 1000.0})
     others = [msgspec.structs.replace(trial, settings=msgspec.structs.replace(trial.settings, **change))
               for change in (budgeted, paced)]  # fmt: skip

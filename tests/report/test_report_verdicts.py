@@ -2,7 +2,9 @@ import msgspec
 import pytest
 import synthetic
 
+from lab.report.about import method, threats
 from lab.report.statistics import Effect
+from lab.report.tables import tables
 from lab.report.verdicts import findings, sentences
 from lab.report.wording import change, compared, cost_in_time, count, percent
 
@@ -70,6 +72,18 @@ def test_every_difference_of_a_smoke_run_says_that_it_proves_nothing(loaded):
 def test_a_run_that_compares_nothing_says_so(run_of):
     said = sentences(run_of([synthetic.World().write_throughput(3, 0, 0)]))
     assert said[0].startswith("This run compares no two configurations")
+
+
+def test_a_budget_that_could_not_be_set_is_claimed_nowhere(run_of):
+    world = synthetic.World()
+    trials = [world.read_mix(*shape, 1.0, 0) for shape in ((3, 0), (3, 2))]
+    run = run_of([msgspec.structs.replace(trial, budget="none") for trial in trials])
+    said = " ".join(sentences(run))
+    assert "held to" not in said
+    assert "without a CPU budget the servers share the host's cores" in said
+    assert not any("held to" in text for text in method(run))
+    assert any("2 trials were to run with each server held to a share of a CPU, but" in text for text in threats(run))
+    assert not any("% CPU each" in cell for table in tables(run) for row in table.rows for cell in row)
 
 
 def test_excluded_interrupted_and_limited_are_said(run_of):
