@@ -269,7 +269,10 @@ class Server:
             return
         if isinstance(requests[0], Connect):
             if not self._serving:
-                self._wait(client, requests, size, effects)
+                if self.peer.reaches_quorum:
+                    self._wait(client, requests, size, effects)
+                else:
+                    self._refuse(client, requests[0], "this server reaches no quorum", effects)
                 return
             self._connect(client, requests[0], effects)
             requests = requests[1:]
@@ -291,8 +294,11 @@ class Server:
         if waiting.size > WAITING_BYTES_MAX:
             first = waiting.requests[0]
             assert isinstance(first, Connect)
-            del self._waiting[client]
-            effects.append(ReplyTo(client, [Closed(first.session, "this server does not serve", first.attachment)]))
+            self._refuse(client, first, "this server does not serve", effects)
+
+    def _refuse(self, client: int, request: Connect, reason: str, effects: list[ServerEffect]) -> None:
+        self._waiting.pop(client, None)
+        effects.append(ReplyTo(client, [Closed(request.session, reason, request.attachment)]))
 
     def _connect(self, client: int, request: Connect, effects: list[ServerEffect]) -> None:
         old = self._by_client.get(client)
@@ -300,7 +306,7 @@ class Server:
             self._forget(old)
         if request.last_zxid > self.applied_zxid:
             reason = "this server has applied less than the session has seen"  # zab.md 5.7
-            effects.append(ReplyTo(client, [Closed(request.session, reason, request.attachment)]))
+            self._refuse(client, request, reason, effects)
             return
         elsewhere = self._sessions.get(request.session)
         if elsewhere is not None:

@@ -33,6 +33,7 @@ from lab.zab.events import (
 from lab.zab.leader import Leader
 from lab.zab.learner import Learner
 from lab.zab.messages import FollowerInfo, ObserverInfo, Phase, ServerState
+from lab.zab.quorum import is_quorum
 from lab.zab.state import PeerState
 from lab.zab.zxid import Zxid
 
@@ -80,6 +81,11 @@ class Peer:
     @property
     def last_zxid(self) -> Zxid:
         return self.state_of_zab.last_zxid
+
+    @property
+    def reaches_quorum(self) -> bool:
+        """Whether a quorum of voters, itself included, is up and linked: without one no leader can be found."""
+        return is_quorum([self.me, *self._links], self.config.voters)
 
     @property
     def next_zxid(self) -> Zxid:
@@ -179,8 +185,8 @@ class Peer:
         if self.role is None:
             return self._after(self.election.on_peer_down(self._ended))
         if isinstance(self.role, Leader):
-            return self.role.drop(peer)
-        if peer == self.role.leader and self.role.session:
+            self.role.on_link_ended(peer)
+        elif peer == self.role.leader and self.role.session:
             self.role.over = f"the link to leader {peer} ended"
         return []
 

@@ -204,13 +204,20 @@ def test_empty_frame_is_nothing_wherever_it_comes():
 
 def test_client_that_comes_early_is_served_once_the_server_serves():
     rig = Rig(1, ZabConfig(voters=(1, 2)))
-    rig.turn(ClientUp(1), ClientFrame(1, frame(Connect(5, 1, 0), Create(1, "/a", b""))))
+    rig.turn(PeerUp(2, 77), ClientUp(1), ClientFrame(1, frame(Connect(5, 1, 0), Create(1, "/a", b""))))
     assert rig.replies() == []
+
+
+def test_server_that_reaches_no_quorum_refuses_clients_at_once():
+    rig = Rig(1, ZabConfig(voters=(1, 2)))
+    rig.turn(ClientUp(1), ClientFrame(1, frame(Connect(5, 1, 0), Create(1, "/a", b""))))
+    assert rig.replies() == [Closed(5, "this server reaches no quorum", 1)]
 
 
 def test_client_that_sends_too_much_ahead_is_told():
     rig = Rig(1, ZabConfig(voters=(1, 2)))
-    rig.turn(ClientUp(1), ClientFrame(1, frame(Connect(5, 1, 0), *[Create(1, "/a", bytes(1 << 20))])))
+    requests = frame(Connect(5, 1, 0), *[Create(1, "/a", bytes(1 << 20))])
+    rig.turn(PeerUp(2, 77), ClientUp(1), ClientFrame(1, requests))
     assert rig.replies() == [Closed(5, "this server does not serve", 1)]
 
 

@@ -186,11 +186,12 @@ def test_server_that_lags_behind_the_session_refuses_it():
 
 def test_client_waits_at_a_server_that_does_not_serve_yet():
     world = World(THREE)
-    world.start(1)
+    world.held = {(a, b) for a in THREE.members for b in THREE.members}
+    world.start(1, 2, 3)
     client = attach(world, 1)
     assert client.attached
     assert not client.ready
-    world.start(2, 3)
+    world.held = set()
     world.run_until_serving(20)
     assert client.ready
 
