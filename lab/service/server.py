@@ -6,7 +6,7 @@ among its other effects, so that a snapshot stream or a reply stands exactly whe
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -57,7 +57,7 @@ from lab.zab.effects import (
     Synced,
 )
 from lab.zab.events import Forward, PeerEvent, Recovered, Submit, SyncAsked
-from lab.zab.messages import Record, ServerState, SnapChunk, TxnBatch
+from lab.zab.messages import Record, SnapChunk, TxnBatch
 from lab.zab.peer import Peer
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class _Forwarded(Record, frozen=True):
 
     session: int
     attachment: int
-    requests: list[Prepared]
+    requests: Annotated[list[Prepared], msgspec.Meta(min_length=1)]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -425,7 +425,7 @@ class Server:
 
     def _propose(self, effects: list[ServerEffect]) -> None:
         """Turn what is queued into batches, as many as `max_outstanding` leaves room for."""
-        while self._queue and self._preparer is not None and self.peer.room > 0:
+        while self._preparer is not None and self.has_work:
             txns, size = list[Txn](), 0
             while self._queue and len(txns) < self._config.batch_txns_max and size < BATCH_BYTES_MAX:
                 session, attachment, requests, request_bytes = self._queue.popleft()
@@ -441,4 +441,7 @@ class Server:
     @property
     def has_work(self) -> bool:
         """Whether a TurnEnd would propose something now."""
-        return bool(self._queue) and self.peer.state is ServerState.LEADING and self.peer.room > 0
+        preparer = self._preparer
+        if not self._queue or preparer is None or self.peer.room <= 0:
+            return False
+        return not (self._in_flight and preparer.is_full)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from service_fakes import FakeClock, FakeLinks, FakeStore, frame
 
+from lab.service import prepare
 from lab.service.events import ClientDown
 from lab.service.host import (
     CLIENT_FRAME_BYTES_MAX,
@@ -120,6 +121,18 @@ def test_epochs_are_durable_before_they_are_told():
 def test_states_and_phases_are_observed():
     rig = Rig(1, ALONE)
     assert [type(event).__name__ for event in rig.observed] == ["Entered"] * 4
+
+
+def test_a_full_overlay_is_emptied_before_more_is_proposed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(prepare, "OVERLAY_PATHS_MAX", 2)
+    rig = leading_two()
+    rig.turn(ClientUp(1), ClientFrame(1, frame(Connect(5, 1, 0), Create(1, "/a", b""))))  # "/" and "/a" are touched
+    last = rig.server.peer.last_zxid
+    rig.turn(ClientFrame(1, frame(Create(2, "/b", b""))))
+    assert rig.server.peer.last_zxid == last
+    assert rig.host.turn() is False  # it waits for the follower, it does not spin
+    rig.turn(LearnerFrame(1, 11, encode_message(Ack(last))))
+    assert rig.server.peer.last_zxid == last + 1
 
 
 # -- time

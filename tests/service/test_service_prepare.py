@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from service_fakes import Write, apply_txn
 
+import lab.service.prepare as prepare_module
 from lab.service.prepare import Preparer
 from lab.service.requests import Connect, Create, Delete, ErrorCode, SetData
 from lab.service.transactions import CreateTxn, DeleteTxn, ErrorTxn, OpenSessionTxn, SetDataTxn, Txn
@@ -148,9 +149,12 @@ def test_unknown_session_may_not_write_and_attaches_with_any_number():
     ]
 
 
-def test_overlay_is_forgotten_when_nothing_is_in_flight():
-    preparer, _ = preparer_of("/a")
-    prepare(preparer, SetData(1, "/a", b""))
-    assert preparer.overlay_size == 1
+def test_overlay_is_bounded_and_forgotten_when_nothing_is_in_flight(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(prepare_module, "OVERLAY_PATHS_MAX", 2)
+    preparer, _ = preparer_of("/a", "/b")
+    prepare(preparer, SetData(1, "/a", b""), SetData(1, "/a", b""))
+    assert not preparer.is_full
+    prepare(preparer, SetData(1, "/b", b""))
+    assert preparer.is_full
     preparer.forget()
-    assert preparer.overlay_size == 0
+    assert not preparer.is_full
