@@ -1,7 +1,7 @@
 """A disk in memory that can lose, when the power fails, what a real one may lose (see `lab.storage.disk`)."""
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from lab.storage.errors import DataFolderInUseError, DiskError
 
@@ -14,11 +14,15 @@ def nothing_survives() -> bool:
     return False
 
 
+def nothing_happens() -> None: ...
+
+
 class _Inode:
     """A file's content as processes see it, and what of it is certain."""
 
-    def __init__(self) -> None:
+    def __init__(self, page_bytes: int) -> None:
         self.content = bytearray()
+        self._page_bytes = page_bytes
         self._durable = b""
         self._dirty: set[int] = set()  # pages written since the last sync
 
@@ -27,7 +31,7 @@ class _Inode:
         if end > len(self.content):
             self.resize(end)
         self.content[offset:end] = data
-        self._dirty.update(range(offset // PAGE_BYTES, -(-end // PAGE_BYTES)))
+        self._dirty.update(range(offset // self._page_bytes, -(-end // self._page_bytes)))
 
     def resize(self, size: int) -> None:
         if size < len(self.content):
@@ -44,8 +48,8 @@ class _Inode:
         if len(kept) != len(self.content) and survives():
             kept = kept[: len(self.content)] + bytes(max(len(self.content) - len(kept), 0))
         for page in sorted(self._dirty):
-            start = page * PAGE_BYTES
-            stop = min(start + PAGE_BYTES, len(kept), len(self.content))
+            start = page * self._page_bytes
+            stop = min(start + self._page_bytes, len(kept), len(self.content))
             if start < stop and survives():
                 kept[start:stop] = self.content[start:stop]
         self.content = kept
@@ -94,13 +98,23 @@ def _apply(change: tuple[str, str, _Node | None], names: dict[str, _Node]) -> No
         names[made] = node
 
 
+def _files(path: str, node: _Node) -> Iterator[tuple[str, bytearray]]:
+    if isinstance(node, _Inode):
+        yield path, node.content
+    else:
+        for name in sorted(node.names):
+            yield from _files(f"{path}/{name}", node.names[name])
+
+
 class _File:
     """`lab.storage.disk.DiskFile`."""
 
-    def __init__(self, inode: _Inode) -> None:
+    def __init__(self, disk: "MemoryDisk", inode: _Inode) -> None:
+        self._disk = disk
         self._inode = inode
 
     def write_at(self, offset: int, buffers: Sequence[bytes]) -> None:
+        self._disk.before_operation()
         self._inode.write(offset, b"".join(buffers))
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -113,16 +127,19 @@ class _File:
         return [(offset, self.size())]  # every byte may be something
 
     def allocate(self, size: int) -> None:
+        self._disk.before_operation()
         self._inode.resize(max(size, len(self._inode.content)))
 
     def truncate(self, size: int) -> None:
+        self._disk.before_operation()
         self._inode.resize(size)
 
     def datasync(self) -> None:
+        self._disk.before_operation()
         self._inode.sync()
 
     def sync(self) -> None:
-        self._inode.sync()
+        self.datasync()
 
     def close(self) -> None: ...
 
@@ -137,9 +154,15 @@ class _Lock:
 
 
 class MemoryDisk:
-    """`lab.storage.disk.Disk`: one machine's disk, which outlives its processes."""
+    """`lab.storage.disk.Disk`: one machine's disk, which outlives its processes.
 
-    def __init__(self) -> None:
+    `before_operation` is called before every operation that changes or flushes something; what it raises comes out of
+    that operation, which then has no effect.
+    """
+
+    def __init__(self, *, page_bytes: int = PAGE_BYTES) -> None:
+        self.before_operation: Callable[[], object] = nothing_happens
+        self._page_bytes = page_bytes
         self._root = _Folder()
         self._locks: set[str] = set()
 
@@ -152,20 +175,25 @@ class MemoryDisk:
         self.end_process()
         self._root.lose_power(survives)
 
+    def files(self) -> dict[str, bytearray]:
+        """The content of every file, by path in sorted order; a change of it damages the file."""
+        return dict(_files("", self._root))
+
     # -- Disk
 
     def create(self, path: str) -> _File:
+        self.before_operation()
         parent, name = self._parent(path)
         node = parent.names.get(name)
         if isinstance(node, _Inode):
             node.resize(0)
-            return _File(node)
-        inode = _Inode()
+            return _File(self, node)
+        inode = _Inode(self._page_bytes)
         parent.link(name, inode)
-        return _File(inode)
+        return _File(self, inode)
 
     def open(self, path: str) -> _File:
-        return _File(self._inode(path))
+        return _File(self, self._inode(path))
 
     def exists(self, path: str) -> bool:
         return self._find(path) is not None
@@ -174,25 +202,30 @@ class MemoryDisk:
         return sorted(self._folder(path).names)
 
     def mkdir(self, path: str) -> None:
+        self.before_operation()
         parent, name = self._parent(path)
         parent.link(name, _Folder())
 
     def rmdir(self, path: str) -> None:
+        self.before_operation()
         assert not self._folder(path).names, path
         parent, name = self._parent(path)
         parent.unlink(name)
 
     def rename(self, old: str, new: str) -> None:
+        self.before_operation()
         (parent, old_name), (same, new_name) = self._parent(old), self._parent(new)
         assert parent is same, (old, new)
         parent.link(new_name, self._inode(old), old_name)
 
     def unlink(self, path: str) -> None:
+        self.before_operation()
         self._inode(path)
         parent, name = self._parent(path)
         parent.unlink(name)
 
     def sync_dir(self, path: str) -> None:
+        self.before_operation()
         self._folder(path).sync()
 
     def lock(self, path: str) -> _Lock:

@@ -5,8 +5,8 @@ from itertools import count
 from typing import NamedTuple
 
 import msgspec
-from storage_fakes import FakeDisk
 
+from lab.sim.disk import MemoryDisk
 from lab.storage.store import FileStore
 from lab.zab.batches import make_batch
 from lab.zab.events import History, Recovered
@@ -63,7 +63,7 @@ def z(epoch: int, counter: int) -> Zxid:
     return make_zxid(epoch, counter)
 
 
-def make_new_folder(disk: FakeDisk) -> None:
+def make_new_folder(disk: MemoryDisk) -> None:
     """What whoever makes a new server leaves: a folder with the marker `initialize`, durable."""
     disk.mkdir(DATA)
     disk.create(f"{DATA}/initialize")
@@ -71,6 +71,6 @@ def make_new_folder(disk: FakeDisk) -> None:
     disk.sync_dir(DATA)
 
 
-def open_store(disk: FakeDisk, *, fsync: bool = True, segment_bytes: int = 4096) -> tuple[FileStore, Recovered]:
+def open_store(disk: MemoryDisk, *, fsync: bool = True, segment_bytes: int = 4096) -> tuple[FileStore, Recovered]:
     store = FileStore(DATA, fsync=fsync, disk=disk, segment_bytes=segment_bytes)
     return store, store.recover()

@@ -5,17 +5,18 @@ from zlib import crc32
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storage_fakes import FakeDisk, Inode
 from storage_histories import DATA, Held, make_new_folder, open_store, txns_of, unique_batch, walk, z
+from storage_power import new_disk
 
+from lab.sim.disk import MemoryDisk
 from lab.storage.errors import CorruptLogError, CorruptSnapshotError, DataFolderError
 from lab.storage.frame import FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, pack_frame_header, pack_segment_header
 from lab.zab.zxid import show
 
 
-def five_flushes(segment_bytes: int) -> tuple[FakeDisk, Held, list[tuple[str, int, int]]]:
+def five_flushes(segment_bytes: int) -> tuple[MemoryDisk, Held, list[tuple[str, int, int]]]:
     """1.1 to 1.10, two a batch, each batch flushed: a disk, what it holds, and (path, start, end) of each frame."""
-    disk = FakeDisk()
+    disk = new_disk()
     make_new_folder(disk)
     store, _ = open_store(disk, segment_bytes=segment_bytes)
     store.save_accepted_epoch(1)
@@ -24,17 +25,13 @@ def five_flushes(segment_bytes: int) -> tuple[FakeDisk, Held, list[tuple[str, in
         batch = unique_batch(z(1, counter), 2, 30)
         store.append(1, batch)
         store.flush()
-        path = [path for path, _ in disk.files() if "/log." in path][-1]
+        path = [path for path in disk.files() if "/log." in path][-1]
         start = offsets.get(path, SEGMENT_HEADER_BYTES)
         offsets[path] = start + FRAME_HEADER_BYTES + len(batch.body)
         frames.append((path, start, offsets[path]))
     held = Held(0, [], txns_of(store.batches()))
-    disk.restart()
+    disk.end_process()
     return disk, held, frames
-
-
-def inode_of(disk: FakeDisk, path: str) -> Inode:
-    return dict(disk.files())[path]
 
 
 @pytest.mark.parametrize("segment_bytes", [100, 300, 4096])
@@ -43,8 +40,8 @@ def inode_of(disk: FakeDisk, path: str) -> Inode:
 def test_a_flipped_bit_in_flushed_transactions_is_reported(segment_bytes: int, frame: int, at: float, bit: int) -> None:
     disk, held, frames = five_flushes(segment_bytes)
     path, start, end = frames[frame]
-    before = {name: bytes(inode.content) for name, inode in disk.files()}
-    inode_of(disk, path).content[start + int(at * (end - start))] ^= 1 << bit
+    before = {name: bytes(content) for name, content in disk.files().items()}
+    disk.files()[path][start + int(at * (end - start))] ^= 1 << bit
     with pytest.raises(CorruptLogError) as caught:
         open_store(disk)
     assert (caught.value.path, caught.value.offset) == (path, start)
@@ -52,7 +49,7 @@ def test_a_flipped_bit_in_flushed_transactions_is_reported(segment_bytes: int, f
     assert f"{path}: byte {start}: " in str(caught.value)
     assert f"everything up to {show(caught.value.intact_upto)} is intact" in str(caught.value)
     assert "\n" not in str(caught.value)
-    after = {name: bytes(inode.content) for name, inode in disk.files()}
+    after = {name: bytes(content) for name, content in disk.files().items()}
     assert {name for name in after if after[name] != before.get(name)} <= {path, f"{DATA}/lock"}, "nothing was touched"
 
 
@@ -60,10 +57,10 @@ def test_a_flipped_bit_in_flushed_transactions_is_reported(segment_bytes: int, f
 def test_damage_to_the_last_frame_cannot_be_told_from_a_torn_write_and_is_cut(at: int) -> None:
     disk, held, frames = five_flushes(4096)
     path, start, end = frames[-1]
-    inode_of(disk, path).content[start + at % (end - start)] ^= 0x55
+    disk.files()[path][start + at % (end - start)] ^= 0x55
     _, recovered = open_store(disk)
     assert walk(recovered.history) == held.upto(z(1, 8))
-    assert inode_of(disk, path).content[start:] == b""
+    assert disk.files()[path][start:] == b""
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -80,7 +77,7 @@ def test_a_missing_segment_is_reported_where_the_log_breaks_off(number: int) -> 
 def test_damage_to_a_segment_header_is_reported(at: int) -> None:
     disk, _, frames = five_flushes(300)
     path = frames[0][0]
-    inode_of(disk, path).content[at] ^= 0x10
+    disk.files()[path][at] ^= 0x10
     with pytest.raises(CorruptLogError) as caught:
         open_store(disk)
     assert (caught.value.path, caught.value.offset) == (path, 0)
@@ -92,7 +89,7 @@ def test_a_log_of_another_format_is_refused_and_not_cut() -> None:
     newer = bytearray(header)
     newer[4] = 2
     newer[-4:] = crc32(bytes(newer[:-4])).to_bytes(4, "little")
-    inode_of(disk, frames[0][0]).content[: len(newer)] = newer
+    disk.files()[frames[0][0]][: len(newer)] = newer
     with pytest.raises(DataFolderError, match=r"log\.100000001: log format 2, this program knows 1"):
         open_store(disk)
 
@@ -102,9 +99,9 @@ def test_a_log_stored_as_a_clients_data_proves_nothing() -> None:
     disk, held, frames = five_flushes(4096)
     path, _, end = frames[-1]
     lie = unique_batch(z(1, 30), 1)
-    inode = inode_of(disk, path)
-    inode.content[end : end + 8] = b"torn it "
-    inode.content[end + 100 :] = pack_frame_header(lie, SEGMENT_HEADER_BYTES, z(1, 29)) + lie.body
+    content = disk.files()[path]
+    content[end : end + 8] = b"torn it "
+    content[end + 100 :] = pack_frame_header(lie, SEGMENT_HEADER_BYTES, z(1, 29)) + lie.body
     _, recovered = open_store(disk)
     assert walk(recovered.history) == held
 
@@ -117,7 +114,7 @@ def test_a_length_beyond_the_file_is_not_believed(length: int) -> None:
     header = bytearray(pack_frame_header(batch, start, z(1, 8)))
     header[12:16] = length.to_bytes(4, "little")
     header[4:8] = crc32(bytes(header[8:])).to_bytes(4, "little")
-    inode_of(disk, path).content[start : start + len(header)] = header
+    disk.files()[path][start : start + len(header)] = header
     _, recovered = open_store(disk)
     assert walk(recovered.history) == held.upto(z(1, 8))
 
@@ -126,39 +123,39 @@ def test_damage_after_recovery_is_reported_when_it_is_read() -> None:
     disk, _, frames = five_flushes(4096)
     store, _ = open_store(disk)
     path, start, end = frames[2]
-    inode_of(disk, path).content[end - 1] ^= 1
+    disk.files()[path][end - 1] ^= 1
     with pytest.raises(CorruptLogError) as caught:
         list(store.batches())
     assert (caught.value.path, caught.value.offset, caught.value.intact_upto) == (path, start, z(1, 4))
 
 
-def an_installed_snapshot() -> tuple[FakeDisk, str]:
-    disk = FakeDisk()
+def an_installed_snapshot() -> tuple[MemoryDisk, str]:
+    disk = new_disk()
     make_new_folder(disk)
     store, _ = open_store(disk)
     store.save_accepted_epoch(3)
     for number in range(3):
         store.install(1, z(3, 3), b"chunk %d" % number, first=number == 0, last=number == 2)
-    disk.restart()
+    disk.end_process()
     return disk, f"{DATA}/generation.2/snapshot.300000003"
 
 
 def test_any_flipped_bit_of_a_snapshot_is_reported() -> None:
     disk, path = an_installed_snapshot()
-    for at in range(len(inode_of(disk, path).content)):
-        inode_of(disk, path).content[at] ^= 4
+    for at in range(len(disk.files()[path])):
+        disk.files()[path][at] ^= 4
         with pytest.raises(CorruptSnapshotError, match=r"snapshot\.300000003: byte \d+: "):
             open_store(disk)
-        inode_of(disk, path).content[at] ^= 4
-        disk.restart()
+        disk.files()[path][at] ^= 4
+        disk.end_process()
     open_store(disk)
 
 
 def test_any_cut_of_a_snapshot_is_reported() -> None:
     disk, path = an_installed_snapshot()
-    whole = bytes(inode_of(disk, path).content)
+    whole = bytes(disk.files()[path])
     for size in range(len(whole)):
-        inode_of(disk, path).content[:] = whole[:size]
+        disk.files()[path][:] = whole[:size]
         with pytest.raises(CorruptSnapshotError):
             open_store(disk)
-        disk.restart()
+        disk.end_process()

@@ -1,16 +1,16 @@
 """Any sequence of storage effects, any crash, any torn tail: what was flushed is there, and nothing was invented."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from storage_fakes import FakeDisk, PowerCut, coin
 from storage_histories import Held, make_new_folder, open_store, txns_of, unique_batch, walk, z
+from storage_power import Power, coin, new_disk
 
+from lab.sim.disk import MemoryDisk
 from lab.storage.store import FileStore
 from lab.zab.constants import NO_ZXID
 from lab.zab.zxid import Zxid, counter_of, epoch_of, follows
@@ -27,7 +27,7 @@ class StoreMachine(RuleBasedStateMachine):
     def start(self, fsync: bool, segment_bytes: int) -> None:
         self.fsync = fsync
         self.segment_bytes = segment_bytes
-        self.disk = FakeDisk()
+        self.disk = new_disk()
         make_new_folder(self.disk)
         self.held = Held(0, [], [])
         self.certain = 0
@@ -114,7 +114,7 @@ class StoreMachine(RuleBasedStateMachine):
     def process_dies(self) -> None:
         """What was flushed is with the operating system, whatever the durability."""
         floor = self.flushed
-        self.disk.restart()
+        self.disk.end_process()
         self.reopen(floor)
 
     @rule(seed=seeds, share=shares)
@@ -132,14 +132,10 @@ class StoreMachine(RuleBasedStateMachine):
     def power_fails_within(self, effect: str, operations: int, seed: int, share: float, at: float) -> None:
         self.installing: Held | None = None
         before = self.held
-        self.disk.operations = operations
-        try:
+        with Power(self.disk, operations) as power:
             self.carry_out(effect, at)
-        except PowerCut:
-            if effect == "truncate":  # what lies after the target may be there still
-                self.reopen_after(seed, share, allowed=before)
-                return
-        self.reopen_after(seed, share, allowed=self.held)
+        cut_short = power.failed and effect == "truncate"  # what lies after the target may be there still
+        self.reopen_after(seed, share, allowed=before if cut_short else self.held)
 
     def carry_out(self, effect: str, at: float) -> None:
         match effect:
@@ -195,12 +191,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(seed=seeds)
     def recovery_is_idempotent_and_durable(self, seed: int) -> None:
-        self.disk.restart()
+        self.disk.end_process()
         _, first = self.new_store()
         self.disk.lose_power(coin(seed, 0.0))
         self.store, again = self.new_store()
         assert first == again
-        self.disk.restart()
+        self.disk.end_process()
         self.reopen(self.flushed)
 
     @invariant()
@@ -232,14 +228,14 @@ def test_any_sequence_of_effects_and_crashes() -> None:
 def operations_of(effect: Callable[[FileStore], object], fsync: bool) -> int:
     """How many disk operations the effect takes."""
     disk, store = a_long_history(fsync)
-    before = disk.done
-    effect(store)
-    return disk.done - before
+    with Power(disk) as power:
+        effect(store)
+    return power.used
 
 
-def a_long_history(fsync: bool = True) -> tuple[FakeDisk, FileStore]:
+def a_long_history(fsync: bool = True) -> tuple[MemoryDisk, FileStore]:
     """1.1 to 1.12 in four batches, two of them in a segment."""
-    disk = FakeDisk()
+    disk = new_disk()
     make_new_folder(disk)
     store, _ = open_store(disk, fsync=fsync, segment_bytes=500)
     store.save_accepted_epoch(5)
@@ -261,8 +257,7 @@ def test_power_cut_at_every_operation_of_an_install_leaves_the_old_or_the_new_hi
     for operations in range(operations_of(install, fsync=True) + 1):
         disk, store = a_long_history()
         old = Held(0, [], txns_of(store.batches()))
-        disk.operations = operations
-        with suppress(PowerCut):
+        with Power(disk, operations):
             install(store)
         disk.lose_power(coin(operations, share))
         _, recovered = open_store(disk)
@@ -283,15 +278,11 @@ def test_power_cut_at_every_operation_of_a_truncate_leaves_a_history_between_old
     for operations in range(operations_of(lambda store: store.truncate(2, target), fsync=True) + 1):
         disk, store = a_long_history()
         old = Held(0, [], txns_of(store.batches()))
-        disk.operations = operations
-        try:
+        with Power(disk, operations) as power:
             store.truncate(2, target)
-            target_reached = True
-        except PowerCut:
-            target_reached = False
         disk.lose_power(coin(operations, share))
         _, recovered = open_store(disk)
         found = walk(recovered.history)
         assert found == old.upto(found.last)
-        assert found.last == target if target_reached else found.last >= target
-        assert not [path for path, _ in disk.files() if path.endswith(".tmp")]
+        assert found.last >= target if power.failed else found.last == target
+        assert not [path for path in disk.files() if path.endswith(".tmp")]

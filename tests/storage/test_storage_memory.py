@@ -2,8 +2,8 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storage_fakes import FakeDisk
 from storage_histories import Held, make_new_folder, open_store, txns_of, unique_batch, walk, z
+from storage_power import new_disk
 
 from lab.storage.memory import MemoryStore
 from lab.storage.store import FileStore
@@ -25,7 +25,7 @@ class Pair:
     """The same effects on both stores."""
 
     def __init__(self) -> None:
-        disk = FakeDisk()
+        disk = new_disk()
         make_new_folder(disk)
         self.on_disk, recovered = open_store(disk, segment_bytes=300)
         self.on_disk.save_accepted_epoch(1000)
@@ -114,7 +114,7 @@ def test_large_transactions_are_bounded_by_their_bytes() -> None:
 def test_both_stores_have_the_methods_of_a_store() -> None:
     from lab.service.host import Store
 
-    disk_store: Store = FileStore("/nowhere", fsync=True, disk=FakeDisk())
+    disk_store: Store = FileStore("/nowhere", fsync=True, disk=new_disk())
     memory_store: Store = MemoryStore()
     for name in vars(Store):
         if not name.startswith("_"):
