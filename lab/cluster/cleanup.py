@@ -108,9 +108,9 @@ def remove_group(path: bytes, deadline: float) -> list[str]:
         try:
             os.rmdir(path)
             return []
-        except FileNotFoundError:
-            return []
         except OSError as error:
+            if not os.path.lexists(path):  # a read-only hierarchy refuses even what was never made in it
+                return []
             if time.monotonic() > deadline:
                 return [f"control group {os.fsdecode(path)}: {error.strerror}"]
         time.sleep(PAUSE_S)

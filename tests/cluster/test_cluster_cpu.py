@@ -1,5 +1,6 @@
 """CPU placement and budgets."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -96,6 +97,17 @@ class FakeV2:
         """Told before a group is made, so make it here with its files."""
         Path(group).mkdir()
         self._fill(Path(group))
+
+
+def test_a_group_that_a_read_only_hierarchy_refused_need_not_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: bytes) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr("os.rmdir", refuse)
+    assert remove_group(os.fsencode(tmp_path / "never-made"), time.monotonic() + 60) == []
+    assert remove_group(os.fsencode(tmp_path), time.monotonic()) == [f"control group {tmp_path}: Read-only file system"]
 
 
 def test_version_2_hands_the_controller_down_and_writes_quota_and_period(tmp_path: Path) -> None:
