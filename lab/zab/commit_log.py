@@ -8,8 +8,13 @@ from lab.zab.messages import TxnBatch
 from lab.zab.zxid import Zxid, follows
 
 
+BYTES_MAX = 32 << 20  # of transactions; what one learner is sent of it must fit what may wait in one link
+
+
 class CommitLog:
     """A contiguous run of batches above `base`, the zxid right before the first of them.
+
+    Holds the last `count_max` transactions, in whole batches, unless they take more than BYTES_MAX.
 
     Everything that is ever applied goes through `append`, which insists on contiguity (H-10, ZOOKEEPER-4925).
     """
@@ -19,6 +24,7 @@ class CommitLog:
         self.last = base
         self._count_max = count_max
         self._count = 0
+        self._bytes = 0
         self._batches: deque[TxnBatch] = deque()
 
     def append(self, batch: TxnBatch) -> None:
@@ -26,10 +32,15 @@ class CommitLog:
         self._batches.append(batch)
         self.last = batch.last
         self._count += batch.count
-        while self._count - self._batches[0].count >= self._count_max:  # keep at least count_max transactions
-            oldest = self._batches.popleft()
+        self._bytes += len(batch.body)
+        while self._count - (oldest := self._batches[0]).count >= self._count_max or self._is_too_large():
+            self._batches.popleft()
             self._count -= oldest.count
+            self._bytes -= len(oldest.body)
             self.base = oldest.last
+
+    def _is_too_large(self) -> bool:
+        return self._bytes > BYTES_MAX and len(self._batches) > 1
 
     def floor(self, zxid: Zxid) -> Zxid | None:
         """The greatest zxid of this history that is <= `zxid`; None if that lies below `base`."""

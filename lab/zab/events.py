@@ -109,7 +109,7 @@ class LogRead(Event, frozen=True):
     """Outcome of ReadLog: `previous` is the greatest zxid of the disk's history that is <= the one asked for.
 
     `batches` are what follows it, contiguous, up to the zxid asked for.  None: the disk log does not reach back that
-    far, or has a hole.
+    far, has a hole, or holds more than is worth reading.
     """
 
     learner: PeerId

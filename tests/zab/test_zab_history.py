@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zab_parties import batch, batches, z
 
+from lab.zab import commit_log
 from lab.zab.commit_log import CommitLog
 from lab.zab.messages import TxnBatch
 from lab.zab.quorum import is_quorum, quorum_frontier
@@ -51,6 +52,15 @@ def test_commit_log_refuses_a_hole():
     log.append(batch("1.4", 2))
     with pytest.raises(AssertionError, match="a hole in the history"):
         log.append(batch("1.7"))
+
+
+def test_commit_log_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(commit_log, "BYTES_MAX", 3 * len(batch("1.1", 4).body))
+    log = CommitLog(0, 1_000)
+    for counter in range(1, 41, 4):
+        log.append(batch(make_zxid(1, counter), 4))
+    assert log.base == z("1.28")
+    assert [held.first for held in log.after(log.base)] == [z("1.29"), z("1.33"), z("1.37")]
 
 
 def test_commit_log_keeps_at_least_what_it_should_and_moves_its_base():
