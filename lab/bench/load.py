@@ -43,7 +43,8 @@ from lab.bench.loadspec import (
     encode,
 )
 from lab.bench.recorder import Part, Recorder, ReplyMismatchError
-from lab.targets.opening import OpeningError, Sessions, open_sessions
+from lab.targets.errors import OpeningError
+from lab.targets.opening import Sessions, open_sessions
 from workloads import workload_named
 
 BATCH_OPERATIONS_MAX = 4096

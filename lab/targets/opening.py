@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from lab.targets.errors import OpeningError
+
 Arrival = tuple[int, bytes | None, int]  # session, frame, number of replies in it; without a frame: so many were lost
 
 
@@ -35,10 +37,6 @@ class Answers(Protocol):
     @property
     def values(self) -> Sequence[bytes | None]:
         """Of reads."""
-
-
-class OpeningError(Exception):
-    """The sessions cannot be opened, or whoever makes their links is gone: one line."""
 
 
 class Sessions(Protocol):

@@ -5,7 +5,7 @@ import msgspec
 from lab.client.client import Address
 from lab.client.links import LinksError, open_endpoint
 from lab.client.load_sessions import LoadSessions
-from lab.targets.opening import OpeningError
+from lab.targets.errors import OpeningError
 
 
 class OwnSessions(LoadSessions):
