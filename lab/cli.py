@@ -152,7 +152,7 @@ def bench(results: Path, reports: Path, **asked: Any) -> int:
     for sentence in report.sentences:
         click.echo(sentence)
     click.echo(f"results: {outcome.folder}")
-    for path in report.paths:
+    for path in report.entries:
         click.echo(f"report: {path}")
     for failure in outcome.failures:
         click.echo(f"lab: failed: {failure}", err=True)
@@ -171,7 +171,7 @@ def report(run: str, results: Path, reports: Path) -> int:
     built = build_report(find_run(run, results), reports)
     for sentence in built.sentences:
         click.echo(sentence)
-    for path in built.paths:
+    for path in built.entries:
         click.echo(f"report: {path}")
     return 0
 

@@ -19,6 +19,12 @@ class Report(msgspec.Struct, frozen=True):
     paths: list[Path]
     sentences: list[str]
 
+    @property
+    def entries(self) -> list[Path]:
+        """Where to begin reading: the page, the same as Markdown, the folder of the figures."""
+        index, text = self.paths[:2]
+        return [index, text, index.parent / "figures"]
+
 
 def build_report(results_dir: Path, reports_dir: Path) -> Report:
     """Write `reports_dir/<run>/` for the run in `results_dir`.  Raises RecordError if that is not a results folder.

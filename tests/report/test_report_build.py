@@ -6,7 +6,9 @@ import orjson
 import pytest
 import synthetic
 
+from lab.bench.command import Outcome
 from lab.bench.record import RecordError
+from lab.cli import main
 from lab.report.build import build_report
 from lab.report.figures import FIGURES
 from lab.report.verdicts import sentences
@@ -25,6 +27,7 @@ def test_a_report_has_its_page_its_text_and_three_files_a_figure(built):
         there = {path.name for path in (base / name / "figures").iterdir()}
         assert there == {f"{kind.name}.{ending}" for kind in FIGURES for ending in ("svg", "png", "csv")}
         assert all(path.is_file() for path in report.paths)
+        assert report.entries == [*report.paths[:2], base / name / "figures"]
 
 
 def test_the_page_says_first_what_observers_did(built, loaded):
@@ -135,3 +138,21 @@ def test_a_folder_that_is_no_results_folder_leaves_no_report(tmp_path):
     with pytest.raises(RecordError):
         build_report(tmp_path, tmp_path / "reports")
     assert not (tmp_path / "reports").exists()
+
+
+def test_bench_ends_with_where_its_results_are(tmp_path, capsys, monkeypatch):
+    folder = synthetic.write_run(tmp_path / "r", synthetic.smoke())
+    monkeypatch.setattr("lab.bench.command.run_bench", lambda *_, **__: Outcome(folder, []))
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--reports", str(tmp_path / "reports")])
+    assert ended.value.code == 0
+    *said, results, page, text, figures = capsys.readouterr().out.splitlines()
+    assert said
+    assert not any(line.startswith(("results:", "report:")) for line in said)
+    there = tmp_path / "reports" / "r"
+    assert (results, page, text, figures) == (
+        f"results: {folder}",
+        f"report: {there / 'index.html'}",
+        f"report: {there / 'report.md'}",
+        f"report: {there / 'figures'}",
+    )
