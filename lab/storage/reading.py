@@ -7,7 +7,6 @@ from lab.zab.events import LogRead, Session
 from lab.zab.messages import TxnBatch
 from lab.zab.zxid import Zxid, follows
 
-
 READ_BYTES_MAX = 16 << 20  # with what the leader's memory adds it must fit what may wait in one link
 
 

@@ -7,7 +7,6 @@ from lab.zab.batches import split_batch
 from lab.zab.messages import TxnBatch
 from lab.zab.zxid import Zxid, follows
 
-
 BYTES_MAX = 32 << 20  # of transactions; what one learner is sent of it must fit what may wait in one link
 
 

@@ -169,13 +169,13 @@ class Leader:
             silent = self._tick - handler.heard_tick > limit
             if silent or handler.lags(self._broadcast, self._tick, config.sync_limit_ticks):
                 effects += self.drop(peer)
-        if self.phase is Phase.BROADCAST:
-            if not self._has_quorum():
-                self.over = "no quorum of voters is synced"
-            elif to := tuple(h.to for h in self._sorted_handlers() if h.stage is Bootstrap.ACTIVE):
-                effects.append(Send(to, Ping(self.broadcast.last_proposed)))
-        elif self._tick - self._progress_tick > config.init_limit_ticks:
+        if self.phase is Phase.BROADCAST and not self._has_quorum():
+            self.over = "no quorum of voters is synced"
+        elif self.phase is not Phase.BROADCAST and self._tick - self._progress_tick > config.init_limit_ticks:
             self.over = f"no quorum within {config.init_limit_ticks} ticks in {self.phase.name}"
+        elif to := tuple(h.to for h in self._sorted_handlers() if h.stage >= Bootstrap.SYNCED):
+            # who is level while a slower voter, which the quorum needs, is not must not give up meanwhile (Z-18)
+            effects.append(Send(to, Ping(self.broadcast.last_proposed)))
         return effects
 
     def on_link_ended(self, peer: PeerId) -> None:
@@ -198,6 +198,8 @@ class Leader:
 
     def _on_info(self, peer: PeerId, session: Session, message: FollowerInfo | ObserverInfo) -> list[PeerEffect]:
         is_voter = peer in self.state.config.voters
+        if peer in self.handlers and self.handlers[peer].session == session:
+            raise ProtocolError(peer, f"a second {type(message).__name__} in one session")
         if is_voter is not isinstance(message, FollowerInfo):
             raise ProtocolError(peer, f"{type(message).__name__} from a {'voter' if is_voter else 'non-voter'}")
         effects = self.drop(peer)  # a new session ends every older one (Z-9)

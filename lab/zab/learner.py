@@ -119,6 +119,8 @@ class Learner:
                 self.state.gen += 1
                 return [Truncate(self.state.gen, zxid)]
             case Snap(zxid):
+                if epoch_of(zxid) > self.epoch:  # it could never vote with it (Z-2)
+                    raise self._broken(f"snapshot {show(zxid)} in epoch {self.epoch}")
                 self._begin_history()
                 self.state.gen += 1
                 self._snap, self._snap_begun = zxid, False
@@ -153,7 +155,7 @@ class Learner:
         limit = config.sync_limit_ticks if self.phase is Phase.BROADCAST else config.init_limit_ticks
         if self._idle_ticks > limit:
             self.over = f"nothing heard from leader {self.leader} for {limit} ticks"
-        elif self.phase is Phase.SYNCHRONIZATION and not self._new_leader_acked:
+        elif self.phase is Phase.SYNCHRONIZATION:
             return [self._send(SyncProgress())]
         return []
 
@@ -236,6 +238,8 @@ class Learner:
             raise self._broken(f"checksum of the batch at {show(batch.first)} is wrong")
         if batch.first <= self._received:
             batch = split_batch(batch, self._received)
+        if epoch_of(batch.last) > self.epoch:
+            raise self._broken(f"proposal {show(batch.last)} in epoch {self.epoch}")
         if not self._synced_history or not follows(batch.first, self._received):
             raise self._broken(f"proposal {show(batch.first)} after {show(self._received)}: a hole (INV-7)")
         self._received = batch.last

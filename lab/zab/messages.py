@@ -195,7 +195,7 @@ class Sync(Message, tag=7, frozen=True):
 
 
 class SyncProgress(Message, tag=22, frozen=True):
-    """I am busy loading, truncating or flushing: do not time me out (Z-18).  Learner -> leader."""
+    """I am busy with the history, or level and waiting for UPTODATE: do not time me out (Z-18).  Learner -> leader."""
 
 
 LearnerMessage = (

@@ -414,6 +414,36 @@ def test_everything_logged_is_durable_and_applied_before_the_next_vote():
     assert leader.peer.election.vote.zxid == z("1.2")
 
 
+def test_second_follower_info_in_one_session_breaks_it():
+    leader = established_leader()
+    leader.hear(1, FollowerInfo(1, may_vote=True), 11)
+    assert leader.effects == [CloseSession(1, 11)]
+    assert 1 not in leader.peer.role.handlers  # type: ignore[union-attr]
+
+
+def test_broken_session_takes_the_one_in_force_with_it():
+    leader = established_leader()
+    leader.hear(1, ObserverInfo(1), 12)  # from a voter
+    assert leader.effects == [CloseSession(1, 12), CloseSession(1, 11)]
+
+
+def test_voter_that_is_level_stays_while_a_slower_one_makes_progress():
+    five = ZabConfig(voters=(1, 2, 3, 4, 5))
+    leader = elected_leader(five)
+    for voter in (1, 2):
+        leader.hear(voter, FollowerInfo(0, may_vote=True), voter)
+    for voter in (1, 2):
+        leader.hear(voter, AckEpoch(0, 0), voter)
+    leader.hear(1, Ack(z("1.0")), 1)
+    for _ in range(3 * five.init_limit_ticks):
+        leader.hear(1, SyncProgress(), 1)
+        leader.hear(2, SyncProgress(), 2)
+        leader.step(Tick())
+        assert leader.sent() == [(1, Ping(z("1.0")))]
+    leader.hear(2, Ack(z("1.0")), 2)
+    assert leader.sent() == [(1, UpToDate()), (2, UpToDate())]
+
+
 def test_newer_session_ends_the_older_one():
     leader = established_leader()
     leader.hear(1, FollowerInfo(1, may_vote=True), 12)
