@@ -53,11 +53,12 @@ class Peer:
         self.role: Leader | Learner | None = None  # None: LOOKING
         self.last_problem = ""  # why the last role ended, or which session was closed and why; for people
         self._recovered: Recovered | None = recovered
-        self._rng = rng  # for jitter; reserved, FLE here needs none
         self._links: dict[PeerId, int] = {}  # live incarnations
         self._ended: set[PeerId] = set()  # peers whose links are known to have ended
         self._held: dict[PeerId, Received] = {}  # *INFO that came before this server had decided
-        self._session = 0  # learner sessions opened so far
+        # Learner sessions are counted from anywhere: what is still sent in a session of an older incarnation of this
+        # server, by a leader that has not heard of its end, must not be taken for one of this incarnation's (Z-9).
+        self._session = rng.getrandbits(31)
 
     # -- what others may read ----------------------------------------------------------------------
 
@@ -108,7 +109,7 @@ class Peer:
             effects = self._route(event)
         except ProtocolError as error:
             effects = self._on_protocol_error(error, event)
-        if self.role is not None and self.role.over is not None:
+        while self.role is not None and self.role.over is not None:  # twice if what was held ends the new role, too
             effects += self._leave_role(self.role.over)
         return effects
 
@@ -220,8 +221,8 @@ class Peer:
             self.role.over = str(error)
             return []
         assert isinstance(self.role, Leader)
-        self.role.drop(event.sender)
-        return [CloseSession(event.sender, event.session)]
+        broken = CloseSession(event.sender, event.session)
+        return [broken, *(effect for effect in self.role.drop(event.sender) if effect != broken)]
 
     # -- changing roles ----------------------------------------------------------------------------
 

@@ -333,12 +333,29 @@ def test_any_frame_of_the_leader_is_a_sign_of_life():
     assert learner.peer.phase is Phase.BROADCAST
 
 
+@pytest.mark.parametrize("message", [Proposal(batch("2.1")), Snap(z("2.1"))])
+def test_history_of_a_later_epoch_than_the_leaders_is_refused(message: Proposal | Snap):
+    learner = looking_learner()
+    tell(learner, LeaderInfo(1))
+    if isinstance(message, Proposal):
+        tell(learner, Diff(0))
+    tell(learner, message)
+    assert learner.peer.state is ServerState.LOOKING  # it could never vote with it (Z-2)
+
+
+def test_two_incarnations_do_not_number_their_sessions_alike():
+    assert session_of(looking_learner(seed=1)) != session_of(looking_learner(seed=2))  # Z-9
+
+
 def test_progress_is_reported_while_the_history_comes():
     learner = looking_learner()
     tell(learner, LeaderInfo(1))
     learner.step(Tick())
     assert learner.sent() == [(3, SyncProgress())]
     tell(learner, Diff(0), NewLeader(1))
+    learner.step(Tick())
+    assert learner.sent() == [(3, SyncProgress())]  # level, and waiting for the others
+    tell(learner, UpToDate())
     learner.step(Tick())
     assert learner.sent() == []
 

@@ -59,10 +59,11 @@ class Party:
         accepted: int = 0,
         current: int = 0,
         may_vote: bool = True,
+        seed: int = 0,
     ) -> None:
         recovered = Recovered(accepted, current, History(base, (), list(log)), may_vote)
         self.config = config
-        self.peer = Peer(me, config, recovered, random.Random(0))
+        self.peer = Peer(me, config, recovered, random.Random(seed))
         self.effects: list[PeerEffect] = []
         self.step(Start())
         for other in config.members:
