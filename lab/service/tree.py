@@ -63,6 +63,9 @@ _decode_chunk = msgspec.msgpack.Decoder(_SnapshotChunk).decode
 class Tree:
     """Znodes by path, the attachment of every session, and a digest that tells two contents apart.
 
+    `sessions` keeps every session there ever was, some 100 bytes each: expiry, which will remove them, comes later
+    (zab.md 8.3).
+
     The digest sums a share per node over path, data, version and mzxid, so it is updated per change and does not depend
     on order.  Shares are hashes of tuples of ints, which CPython computes alike in every process (unlike those of str).
     """
