@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from zab_parties import THREE, WITH_OBSERVER, Party, established_leader, serving_learner, session_of, z
+from zab_parties import FIVE, THREE, WITH_OBSERVER, Party, established_leader, serving_learner, session_of, z
 
 from lab.zab.config import ZabConfig
 from lab.zab.effects import CancelTimer, Notify, SetTimer
@@ -12,7 +12,6 @@ from lab.zab.events import Notified, PeerDown, PeerUp, SessionClosed, Timeout
 from lab.zab.messages import Notification, ServerState, Vote
 
 LOOKING, FOLLOWING, LEADING, _ = ServerState
-FIVE = ZabConfig(voters=(1, 2, 3, 4, 5))
 votes = st.builds(Vote, st.integers(-1, 3), st.integers(-1, 3), st.integers(0, 3))
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from zab_parties import (
+    FIVE,
     THREE,
     WITH_OBSERVER,
     Party,
@@ -10,10 +11,10 @@ from zab_parties import (
     elected_leader,
     established_leader,
     join,
+    synchronizing_leader,
     z,
 )
 
-from lab.zab.config import ZabConfig
 from lab.zab.constants import COUNTER_MAX, NO_ZXID
 from lab.zab.effects import (
     Append,
@@ -98,8 +99,7 @@ def test_wiped_voter_helps_to_choose_no_epoch():
     ],
 )
 def test_such_an_ack_of_the_epoch_does_not_count(info: FollowerInfo, ack: AckEpoch):
-    five = ZabConfig(voters=(1, 2, 3, 4, 5))
-    leader = elected_leader(five)
+    leader = elected_leader(FIVE)
     leader.hear(1, FollowerInfo(0, may_vote=True), 11)
     leader.hear(2, FollowerInfo(0, may_vote=True), 21)
     leader.hear(1, AckEpoch(0, 0), 11)
@@ -153,11 +153,7 @@ def test_current_epoch_is_durable_before_the_first_history_is_sent():
 
 
 def test_established_only_by_a_quorum_of_acks_of_its_own_epoch():
-    leader = elected_leader(ZabConfig(voters=(1, 2, 3, 4, 5)))
-    for voter, session in ((1, 11), (2, 21)):
-        leader.hear(voter, FollowerInfo(0, may_vote=True), session)
-    for voter, session in ((1, 11), (2, 21)):
-        leader.hear(voter, AckEpoch(0, 0), session)
+    leader = synchronizing_leader()
     leader.hear(1, Ack(z("1.0")), 11)
     assert leader.peer.phase is Phase.SYNCHRONIZATION
     leader.hear(2, Ack(z("1.0")), 21)
@@ -390,11 +386,7 @@ def test_progress_of_a_needed_voter_keeps_synchronization_alive():
 
 
 def test_repeated_ack_of_new_leader_is_no_progress():
-    leader = elected_leader(ZabConfig(voters=(1, 2, 3, 4, 5)))
-    for voter, session in ((1, 11), (2, 21)):
-        leader.hear(voter, FollowerInfo(0, may_vote=True), session)
-    for voter, session in ((1, 11), (2, 21)):
-        leader.hear(voter, AckEpoch(0, 0), session)
+    leader = synchronizing_leader()
     for attempt in range(2 * THREE.init_limit_ticks):
         leader.hear(1, FollowerInfo(1, may_vote=True), 12 + attempt)
         leader.hear(1, AckEpoch(-1, 0), 12 + attempt)
@@ -428,19 +420,14 @@ def test_broken_session_takes_the_one_in_force_with_it():
 
 
 def test_voter_that_is_level_stays_while_a_slower_one_makes_progress():
-    five = ZabConfig(voters=(1, 2, 3, 4, 5))
-    leader = elected_leader(five)
-    for voter in (1, 2):
-        leader.hear(voter, FollowerInfo(0, may_vote=True), voter)
-    for voter in (1, 2):
-        leader.hear(voter, AckEpoch(0, 0), voter)
-    leader.hear(1, Ack(z("1.0")), 1)
-    for _ in range(3 * five.init_limit_ticks):
-        leader.hear(1, SyncProgress(), 1)
-        leader.hear(2, SyncProgress(), 2)
+    leader = synchronizing_leader()
+    leader.hear(1, Ack(z("1.0")), 11)
+    for _ in range(3 * FIVE.init_limit_ticks):
+        leader.hear(1, SyncProgress(), 11)
+        leader.hear(2, SyncProgress(), 21)
         leader.step(Tick())
         assert leader.sent() == [(1, Ping(z("1.0")))]
-    leader.hear(2, Ack(z("1.0")), 2)
+    leader.hear(2, Ack(z("1.0")), 21)
     assert leader.sent() == [(1, UpToDate()), (2, UpToDate())]
 
 

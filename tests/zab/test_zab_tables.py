@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 from zab_parties import (
+    FIVE,
     WITH_OBSERVER,
     Party,
     batch,
@@ -15,7 +16,6 @@ from zab_parties import (
     z,
 )
 
-from lab.zab.config import ZabConfig
 from lab.zab.messages import (
     Ack,
     AckEpoch,
@@ -77,13 +77,13 @@ def learner_in(phase: Phase, me: int = 1) -> Party:
 def leader_with(stage: Bootstrap) -> Party:
     """A leader whose session 21 with voter 2 stands at `stage`."""
     if stage in (Bootstrap.CONNECTED, Bootstrap.EPOCH_OFFERED):
-        leader = elected_leader(ZabConfig(voters=(1, 2, 3, 4, 5)))
+        leader = elected_leader(FIVE)
         leader.hear(2, FollowerInfo(0, may_vote=True), 21)
         if stage is Bootstrap.EPOCH_OFFERED:
             leader.hear(1, FollowerInfo(0, may_vote=True), 11)
         return leader
     if stage in (Bootstrap.EPOCH_ACKED, Bootstrap.SYNCED):
-        leader = elected_leader(ZabConfig(voters=(1, 2, 3, 4, 5)))
+        leader = elected_leader(FIVE)
         for voter, session in ((1, 11), (2, 21)):
             leader.hear(voter, FollowerInfo(0, may_vote=True), session)
         leader.hear(2, AckEpoch(0, 0), 21)

@@ -28,6 +28,7 @@ from lab.zab.zxid import Zxid, make_zxid
 
 THREE = ZabConfig(voters=(1, 2, 3))
 WITH_OBSERVER = ZabConfig(voters=(1, 2, 3), observers=(4,))
+FIVE = ZabConfig(voters=(1, 2, 3, 4, 5))
 
 
 def z(text: str) -> Zxid:
@@ -112,6 +113,16 @@ def join(leader: Party, voter: int, session: int, *, accepted: int = 0, current:
     """`voter` opens a session and shows its promise and its history."""
     leader.hear(voter, FollowerInfo(accepted, may_vote=True), session)
     leader.hear(voter, AckEpoch(current, last), session)
+
+
+def synchronizing_leader() -> Party:
+    """Server 3 of FIVE, in SYNCHRONIZATION with voter 1 in session 11 and voter 2 in session 21."""
+    leader = elected_leader(FIVE)
+    for message in (FollowerInfo(0, may_vote=True), AckEpoch(0, 0)):
+        leader.hear(1, message, 11)
+        leader.hear(2, message, 21)
+    assert leader.peer.phase.name == "SYNCHRONIZATION"
+    return leader
 
 
 def established_leader(config: ZabConfig = THREE, **disk: object) -> Party:
