@@ -20,6 +20,7 @@ from lab.service.requests import (
     Create,
     Delete,
     Done,
+    ErrorCode,
     Exists,
     Failed,
     GetChildren,
@@ -216,7 +217,10 @@ class Server:
                     if type(txn) is SetDataTxn:
                         session.out.append(Done(txn.cxid, zxid, txn.version))
                     elif type(txn) is ErrorTxn:
-                        session.out.append(Failed(txn.cxid, zxid, txn.error))
+                        if txn.error == ErrorCode.SESSION_MOVED:  # of an older attachment, elsewhere: ours is to come
+                            pending.appendleft(txn.cxid)
+                        else:
+                            session.out.append(Failed(txn.cxid, zxid, txn.error))
                     else:
                         session.out.append(Done(txn.cxid, zxid, 0))
                     if pending and type(pending[0]) is not int:

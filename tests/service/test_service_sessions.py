@@ -181,6 +181,26 @@ def test_server_that_lags_behind_the_session_refuses_it():
     assert not client.attached
 
 
+def test_late_write_of_an_older_attachment_is_not_taken_for_one_of_the_same_number():
+    world = serving_world()
+    client = attach(world, FOLLOWER)
+    world.held = {(FOLLOWER, LEADER)}
+    client.submit(Create(1, "/old", b""))
+    world.settle()
+    successor = Client(client.session, world.acknowledged)  # counts its requests from one again
+    successor._attachment = 1
+    attach(world, OBSERVER, successor)
+    world.held |= {(LEADER, OBSERVER), (OBSERVER, LEADER)}
+    successor.submit(Create(1, "/new", b""))
+    world.settle()
+    world.held = {(OBSERVER, LEADER)}  # now the old write fails, before the leader has the new one
+    world.settle()
+    assert outcomes(successor) == [Outcome.PENDING]
+    world.held = set()
+    world.settle()
+    assert outcomes(successor) == [Outcome.ACKNOWLEDGED]
+
+
 # -- serving and not
 
 
