@@ -61,8 +61,3 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def members(self) -> tuple[PeerId, ...]:
         return tuple(sorted(self.voters + self.observers))
-
-    @property
-    def quorum(self) -> int:
-        """How many voters decide: a strict majority."""
-        return len(self.voters) // 2 + 1
