@@ -113,7 +113,7 @@ def run_suite(suite: str, measure: Measure = measure_point, program_args: Sequen
                 _bench(runner, point, function, worker=args.worker)
     except (Unverified, SettingsError, RecordError, WorkloadError, TargetError, OSError) as error:
         sys.stderr.write(f"lab: {error}\n")
-        sys.exit(1)
+        sys.exit(1 if isinstance(error, Unverified) else 2)  # as the commands do
 
 
 def _bench(runner: Any, point: Point, function: Measurement, *, worker: bool) -> None:

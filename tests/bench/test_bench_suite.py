@@ -111,7 +111,7 @@ def test_a_failed_verification_keeps_its_record_and_gives_pyperf_nothing(tmp_pat
 @pytest.mark.process
 def test_an_unknown_point_is_refused_with_those_there_are():
     done = run_fake("election", "--point", "reads/3+0", "--processes", 1)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "--point: 'reads/3+0' is not in the election suite, allowed: election/3+0/crash" in done.stderr
 
 
