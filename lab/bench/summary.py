@@ -4,6 +4,8 @@ import statistics
 
 from lab.bench.record import PHASES, FailoverRecord, Record, Settings, TrialRecord
 
+RATE_REACHED = 0.95  # below it an open loop falls behind its schedule
+
 
 def summary(record: Record) -> str:
     return "\n".join(_trial(record) if isinstance(record, TrialRecord) else _failover(record))
@@ -11,9 +13,8 @@ def summary(record: Record) -> str:
 
 def _trial(record: TrialRecord) -> list[str]:
     settings = record.settings
-    loop = f"open loop {settings.rate:,.0f}/s" if settings.rate is not None else f"{settings.outstanding} outstanding"
     lines = [
-        f"{_ensemble(settings)}: {settings.clients} x {loop}, {settings.reads:.0%} reads, at {settings.attach}",
+        f"{_ensemble(settings)}: {_loop(settings)}, {settings.reads:.0%} reads, at {settings.attach}",
         f"  {record.ops_per_s:,.0f} operations/s over {record.seconds:.2f} s "
         f"({record.reads_per_s:,.0f} reads/s, {record.writes_per_s:,.0f} writes/s)",
     ]
@@ -33,6 +34,8 @@ def _trial(record: TrialRecord) -> list[str]:
         given = f"{settings.cpu_share:g} of a CPU for each server ({record.budget})"
         missing = "WITHOUT the CPU budget asked for: none can be set here"
         lines.append(f"  {missing if record.budget == 'none' else given}")
+    if settings.rate is not None and record.reads + record.writes + 1 < RATE_REACHED * settings.rate * record.seconds:
+        lines.append("  the rate asked for was not reached: these latencies are those of a growing backlog")
     if record.client_limited:
         lines.append("  the load processes were the limit: this is not the servers' capacity")
     if record.errors or record.unknown:
@@ -54,6 +57,12 @@ def _failover(record: FailoverRecord) -> list[str]:
 
 def _ensemble(settings: Settings) -> str:
     return f"{settings.voters} voters + {settings.observers} observers, {settings.transport}, {settings.durability}"
+
+
+def _loop(settings: Settings) -> str:
+    if settings.rate is None:
+        return f"{settings.clients} x {settings.outstanding} outstanding"
+    return f"open loop, {settings.rate:,.6g}/s from {settings.clients} client{'s' if settings.clients > 1 else ''}"
 
 
 def _verdict(record: Record) -> list[str]:

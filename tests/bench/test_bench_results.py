@@ -10,7 +10,7 @@ import orjson
 import pytest
 from bench_fakes import MACHINE, a_failover, a_trial
 
-from lab.bench.record import FailoverRecord, RecordError, RunInfo, TrialRecord
+from lab.bench.record import FailoverRecord, RecordError, RunInfo, Settings, TrialRecord
 from lab.bench.results import (
     RunFolder,
     append_hlog,
@@ -99,6 +99,10 @@ def test_a_run_name_is_no_path(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_that_is_interrupted_at_once_is_a_results_folder(tmp_path):
+    assert RunFolder.create(tmp_path, "mine").trials.read_bytes() == b""
+
+
 def test_an_existing_run_is_refused_and_untouched(tmp_path):
     RunFolder.create(tmp_path, "mine").trials.write_text("precious")
     with pytest.raises(RecordError, match="mine exists already"):
@@ -115,7 +119,7 @@ def test_run_json_is_replaced_at_once(tmp_path):
     folder.write_info(info)
     folder.write_info(msgspec.structs.replace(info, finished=True))
     assert msgspec.convert(orjson.loads(folder.info.read_bytes()), RunInfo).finished
-    assert sorted(path.name for path in folder.path.iterdir()) == ["latency", "pyperf", "run.json"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["latency", "pyperf", "run.json", "trials.jsonl"]
 
 
 def test_a_replacement_that_fails_leaves_the_old_bytes(tmp_path):
@@ -151,3 +155,10 @@ def test_summaries_say_what_matters():
         assert part in text
     assert "NOT VERIFIED" in summary(a_trial(verified=False))
     assert "median     66.0" in summary(a_failover())
+
+
+@pytest.mark.parametrize(("rate", "reached"), [(50.0, True), (52.0, True), (60.0, False), (1e-9, True)])
+def test_an_open_loop_that_falls_behind_is_told(rate, reached):
+    text = summary(a_trial(settings=Settings(rate=rate, clients=2)))
+    assert "from 2 clients" in text
+    assert ("backlog" not in text) == reached
