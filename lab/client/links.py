@@ -35,8 +35,12 @@ class Link:
         self.ended_by = f"the link to server {attach.name} ended"
 
     def receive(self) -> list[bytes]:
-        """Frames that arrived, oldest first.  Raises CorruptFrameError."""
-        return [] if self.is_cut else self.channel.receive()
+        """Frames that arrived, oldest first; requests that wait for room go on their way.  Raises CorruptFrameError."""
+        if self.is_cut:
+            return []
+        if self.channel.wants_flush():
+            self.channel.flush()
+        return self.channel.receive()
 
     def has_ended(self) -> bool:
         """Whether the server closed it and everything it had sent was received."""

@@ -243,3 +243,11 @@ def test_a_timer_makes_a_wait_end_between_two_milliseconds(ensemble: FakeEnsembl
         timer.set(1)
         timer.clear()
         timer.close()
+
+
+def test_requests_larger_than_the_ring_arrive_as_it_gets_room(ensemble: FakeEnsemble) -> None:
+    value = bytes(1 << 20)  # the ring holds less than one of them
+    with pool_of(ensemble, [1], patience_ms=60_000) as pool:
+        for cxid in range(1, 5):
+            assert pool.send(0, [SetData(cxid, "/a", value)])
+        assert len(pump(pool, lambda: not pool.sessions[0].outstanding)) == 4
