@@ -45,13 +45,13 @@ def run_bench(
     for point in plan.points:
         check_settings(point.settings)
     run = Bench(plan, RunFolder.create(results, name or default_name()), reporter())
+    folder = run.folder.path
     try:
         run.measure()
     except Interrupted:
-        sys.stderr.write(
-            f"lab: partial results are in {run.folder.path}; `python -m lab report {run.folder.path}` shows them\n"
-        )
+        sys.stderr.write(f"lab: partial results are in {folder}; `python -m lab report {folder}` shows them\n")
         raise
+    sys.stderr.write(f"100%  measured: results are in {folder}; now the report\n")
     return Outcome(run.folder.path, run.failures)
 
 

@@ -38,7 +38,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, results: Path, name: str) -> "RunFolder":
-        """A new, empty folder of that name; RecordError if the name cannot be one or is taken."""
+        """A new folder of that name without records; RecordError if the name cannot be one or is taken."""
         if not RUN_NAME.fullmatch(name):
             raise RecordError(f"--run: {name!r}, allowed: letters, digits and . _ + - (100 at most, no path)")
         folder = cls(results / name)
@@ -49,6 +49,7 @@ class RunFolder:
             raise RecordError(f"--run: {folder.path} exists already; choose another name or remove it") from None
         (folder.path / "pyperf").mkdir()
         (folder.path / "latency").mkdir()
+        folder.trials.touch()  # a run that is interrupted before its first record is a results folder, too
         return folder
 
     def pyperf(self, suite: str) -> Path:
