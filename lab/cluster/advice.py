@@ -26,7 +26,7 @@ def _checks(facts: Facts) -> list[tuple[str, bool, str, str]]:
         ("memfd", facts.memfd, _yes(facts.memfd), "rings fall back to unlinked files in a temporary folder; use Linux"),
         ("pidfd", facts.pidfd, _yes(facts.pidfd), "a peer's death is noticed late: Linux 5.3 or newer has pidfd_open"),
         ("cgroup", facts.cgroup != "none", facts.cgroup,
-         f"--cpu-share falls back or is refused ({facts.cgroup_refused}): "
+         f"with --cpu-share a trial runs without a budget and says so ({facts.cgroup_refused}): "
          "run as root or in a delegated cgroup (systemd-run --user --scope -p Delegate=yes)"),
         ("data folder", not facts.data_dir_refused, facts.data_dir,
          f"{facts.data_dir_refused}: choose a folder that you may write to with --data-dir"),
