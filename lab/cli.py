@@ -108,7 +108,7 @@ def trial(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
     from lab.bench.trial import trial as measure
 
     with reporter() as shown:
-        record = measure(settings, data_dir=data_dir, stage=shown.note)
+        record = measure(settings, data_dir=data_dir, shown=shown)
     return _print_record(record, as_json)
 
 

@@ -1,13 +1,10 @@
-"""How far a long measurement is, on stderr: a bar on a terminal, plain lines elsewhere."""
+"""How far a long measurement is, on stderr: a bar on a terminal (`lab.bench.bar`), plain lines elsewhere."""
 
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 
 def duration_text(seconds: float) -> str:
@@ -54,32 +51,20 @@ class Lines:
         print(line, file=self._stream, flush=True)
 
 
-class Bar:
-    """One bar with the time left and what is being measured; notes scroll above it."""
+class Silent:
+    """Tells nobody."""
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        self._progress = Progress(
-            SpinnerColumn(), BarColumn(bar_width=30), TextColumn("{task.percentage:3.0f}%"), TimeElapsedColumn(),
-            TextColumn("{task.fields[left]} left  {task.description}", markup=False),
-            console=self._console, transient=True,
-        )  # fmt: skip
-        self._task = self._progress.add_task("starting", total=1.0, left="?")
-
-    def __enter__(self) -> "Bar":
-        self._progress.start()
+    def __enter__(self) -> "Silent":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
+    def __exit__(self, *_: object) -> None:
+        return None
 
     def doing(self, what: str, done: float, left_s: float) -> None:
-        self._progress.update(self._task, completed=done, description=what, left=duration_text(left_s))
+        """Nothing."""
 
     def note(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        """Nothing."""
 
 
 def counting(shown: Reporter, total: int, unit: str) -> Callable[[int, float], None]:
@@ -95,4 +80,8 @@ def counting(shown: Reporter, total: int, unit: str) -> Callable[[int, float], N
 
 def reporter() -> Reporter:
     """What suits standard error."""
-    return Bar() if sys.stderr.isatty() else Lines()
+    if not sys.stderr.isatty():
+        return Lines()
+    from lab.bench.bar import Bar  # rich takes longer to load than the rest of a measuring process
+
+    return Bar()

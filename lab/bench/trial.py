@@ -6,21 +6,23 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from lab.bench.latency import encode_histogram, percentiles, series
 from lab.bench.limits import check_settings, workload_of_settings
-from lab.bench.load_protocol import Load, MakeLoad
+from lab.bench.load_protocol import Load, MakeLoad, Window
 from lab.bench.machine import describe_commit, describe_machine
+from lab.bench.progress import Reporter, Silent
 from lab.bench.record import Checks, PyperfLink, Settings, TrialRecord
 from lab.bench.results import now_text
 from lab.bench.tally import Nanoseconds, common_digest, completed, outcomes, unknown_writes, used
 from lab.client.history import History, Kind, Outcome, ReplicaState
-from lab.targets.target import Connector, ServerInfo, Target, TargetError
+from lab.targets.target import Connector, ServerInfo, Target, TargetError, Usage
 
 CLIENT_LIMIT = 0.9  # of a CPU: a load process above it may be what was measured
 NO_BUDGET = "no CPU budget can be set here (`python -m lab doctor` says why), so measured without one"
 DEFAULT_DATA_DIR = Path("/var/tmp")
-
-Stage = Callable[[str], object]  # told what is being done, in words; `str` tells nobody
+SILENT = Silent()
 
 L = TypeVar("L", bound=Load)
 
@@ -31,7 +33,7 @@ def trial(
     suite: str = "trial",
     data_dir: Path | None = None,
     link: PyperfLink | None = None,
-    stage: Stage = str,
+    shown: Reporter = SILENT,
 ) -> TrialRecord:
     """Measure `settings` on a fresh target; the record says whether it was verified."""
     from lab.bench.systems import LoadMaker, make_target
@@ -39,7 +41,7 @@ def trial(
     check_settings(settings)
     target = make_target(settings, data_dir)
     return run_trial(
-        settings, target, LoadMaker(settings, target), suite=suite, data_dir=data_dir, link=link, stage=stage
+        settings, target, LoadMaker(settings, target), suite=suite, data_dir=data_dir, link=link, shown=shown
     )
 
 
@@ -51,32 +53,15 @@ def run_trial(
     suite: str = "trial",
     data_dir: Path | None = None,
     link: PyperfLink | None = None,
-    stage: Stage = str,
+    shown: Reporter = SILENT,
 ) -> TrialRecord:
     """As `trial`, on a target that is handed in and not started yet; it is stopped when this returns or raises."""
     machine = describe_machine(data_dir or DEFAULT_DATA_DIR)  # before the load: its load average is about others
     commit, dirty = describe_commit()
-    stage("starting")
+    shown.doing("starting", 0.0, settings.warmup + settings.seconds)
     with running(target), loading(target, settings, make_load) as load:
-        budget = target.limit_cpu(settings.cpu_share) if settings.cpu_share is not None else "none"
-        if budget == "none" and settings.cpu_share is not None:
-            stage(f"--cpu-share {settings.cpu_share:g}: {NO_BUDGET}")
-        stage(f"warming up for {settings.warmup:g} s")
-        load.warm(settings.warmup)
-        stage(f"measuring for {settings.seconds:g} s")
-        started_at, before = now_text(), target.usage()
-        window = load.run(settings.seconds)
-        after, roles = target.usage(), {server.id: server.role for server in target.servers()}
-        if settings.cpu_share is not None:
-            target.limit_cpu(None)
-        stage("verifying")
-        histories = load.finish()
-        replicas = target.replicas(unknown_writes(histories))
-    verified, checks = verify(settings, histories, replicas)
-    start_ns, end_ns = window.start_ns, window.end_ns
-    seconds = (end_ns - start_ns) / 1e9
-    done = completed(histories, start_ns, end_ns)
-    reads, writes = (len(done[kind][0]) for kind in (Kind.READ, Kind.WRITE))
+        seen = _observe(settings, target, load, shown)
+    verified, checks = verify(settings, seen.histories, seen.replicas)
     return TrialRecord(
         suite=suite,
         target=settings.target,
@@ -85,27 +70,73 @@ def run_trial(
         verified=verified,
         checks=checks,
         settings=settings,
-        started_at=started_at,
-        seconds=seconds,
-        ops_per_s=(reads + writes) / seconds,
-        reads_per_s=reads / seconds,
-        writes_per_s=writes / seconds,
-        reads=reads,
-        writes=writes,
-        errors=outcomes(histories, Outcome.FAILED, start_ns, end_ns),
-        unknown=outcomes(histories, Outcome.UNKNOWN, start_ns, end_ns),
-        **populations(done, start_ns, end_ns),
-        servers=used(before, after, roles, end_ns - start_ns),
-        client_cpu_s=window.cpu_s,
-        client_lag_us=window.lag_us,
-        client_limited=window.cpu_s > CLIENT_LIMIT * seconds * settings.clients,
-        budget=budget,
-        digest=common_digest(replicas),
+        **_measured(settings, seen),
         machine=machine,
         commit=commit,
         dirty=dirty,
         pyperf=link,
     )
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    """What a trial leaves once its processes are gone."""
+
+    started_at: str
+    budget: str
+    window: Window
+    before: list[Usage]
+    after: list[Usage]
+    roles: dict[int, str]
+    histories: list[History]
+    replicas: list[ReplicaState]
+
+
+def _observe(settings: Settings, target: Target, load: Load, shown: Reporter) -> _Seen:
+    """Warm up, measure under the CPU budget if there is one, and collect what clients and replicas hold."""
+    warmup, seconds = settings.warmup, settings.seconds
+    budget = "none"
+    if settings.cpu_share is not None:
+        budget = target.limit_cpu(settings.cpu_share)
+        if budget == "none":
+            shown.note(f"--cpu-share {settings.cpu_share:g}: {NO_BUDGET}")
+    shown.doing(f"warming up for {warmup:g} s", 0.0, warmup + seconds)
+    load.warm(warmup)
+    shown.doing(f"measuring for {seconds:g} s", warmup / (warmup + seconds), seconds)
+    started_at, before = now_text(), target.usage()
+    window = load.run(seconds)
+    after, roles = target.usage(), {server.id: server.role for server in target.servers()}
+    if settings.cpu_share is not None:
+        target.limit_cpu(None)
+    shown.doing("verifying", 1.0, 0.0)
+    histories = load.finish()
+    replicas = target.replicas(unknown_writes(histories))
+    return _Seen(started_at, budget, window, before, after, roles, histories, replicas)
+
+
+def _measured(settings: Settings, seen: _Seen) -> dict[str, Any]:
+    """The record's fields that say what happened within the window."""
+    start_ns, end_ns = seen.window.start_ns, seen.window.end_ns
+    seconds = (end_ns - start_ns) / 1e9
+    done = completed(seen.histories, start_ns, end_ns)
+    reads, writes = (len(done[kind][0]) for kind in (Kind.READ, Kind.WRITE))
+    return {
+        "started_at": seen.started_at,
+        "seconds": seconds,
+        "ops_per_s": (reads + writes) / seconds,
+        "reads_per_s": reads / seconds,
+        "writes_per_s": writes / seconds,
+        "reads": reads,
+        "writes": writes,
+        "errors": outcomes(seen.histories, Outcome.FAILED, start_ns, end_ns),
+        "unknown": outcomes(seen.histories, Outcome.UNKNOWN, start_ns, end_ns),
+        **_populations(done, start_ns, end_ns),
+        "servers": used(seen.before, seen.after, seen.roles, end_ns - start_ns),
+        "client_cpu_s": seen.window.cpu_s,
+        "client_lag_us": seen.window.lag_us,
+        "client_limited": seen.window.cpu_s > CLIENT_LIMIT * seconds * settings.clients,
+        "budget": seen.budget,
+        "digest": common_digest(seen.replicas),
+    }
 
 
 @contextlib.contextmanager
@@ -173,7 +204,7 @@ def verify(settings: Settings, histories: Sequence[History], replicas: Sequence[
     )
 
 
-def populations(done: dict[Kind, tuple[Nanoseconds, Nanoseconds]], start_ns: int, end_ns: int) -> dict[str, Any]:
+def _populations(done: dict[Kind, tuple[Nanoseconds, Nanoseconds]], start_ns: int, end_ns: int) -> dict[str, Any]:
     """The record's three views of the latencies, for the kinds that occurred."""
     kinds = {kind.name.lower(): columns for kind, columns in done.items() if len(columns[0])}
     return {

@@ -9,6 +9,7 @@ import sys
 import pytest
 from bench_fakes import ENVIRONMENT, ROOT
 
+from lab.bench.bar import Bar, _Left
 from lab.bench.healthy import wait_until_healthy
 from lab.bench.lifeline import Interrupted, interruptible
 from lab.bench.machine import describe_commit, describe_filesystem, describe_machine
@@ -140,3 +141,15 @@ def test_plain_lines_say_how_far_and_how_long_still():
         lines.doing("round 1/3  reads/3+0", 0.25, 187)
         lines.note("reads/3+0: fine")
     assert stream.getvalue() == " 25%     3:07 left  round 1/3  reads/3+0\nreads/3+0: fine\n"
+
+
+def test_a_bar_counts_down_between_two_reports(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("lab.bench.bar.time.monotonic", lambda: now[0])
+    shown = Bar()
+    [task], [left] = shown._progress.tasks, [c for c in shown._progress.columns if isinstance(c, _Left)]
+    assert left.render(task).plain == ""
+    shown.doing("measuring", 0.5, 10.0)
+    now[0] += 4.0
+    assert left.render(task).plain == "0:06 left"
+    assert (task.description, task.percentage) == ("measuring", 50.0)

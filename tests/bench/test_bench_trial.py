@@ -1,11 +1,13 @@
 """One trial, against a target and a load that only remember."""
 
+import io
 from array import array
 
 import pytest
 from bench_fakes import SESSION, FakeLoad, FakeTarget, FakeWindow, a_history, replicas_of
 
 from lab.bench.driver import in_words
+from lab.bench.progress import Lines
 from lab.bench.record import Settings
 from lab.bench.summary import summary
 from lab.bench.tally import acknowledged, completed, outcomes, unknown_writes, used
@@ -68,12 +70,12 @@ def test_a_budget_begins_with_the_load_and_is_lifted_before_the_verification():
 
 
 def test_a_budget_that_cannot_be_set_is_told(monkeypatch):
-    target, told = FakeTarget(), []
+    target, told = FakeTarget(), io.StringIO()
     monkeypatch.setattr(target, "limit_cpu", lambda _: "none")
     settings = Settings(cpu_share=0.25)
-    record = run_trial(settings, target, FakeLoad(target), stage=told.append)
+    record = run_trial(settings, target, FakeLoad(target), shown=Lines(told))
     assert record.budget == "none"
-    assert any(line.startswith("--cpu-share 0.25: no CPU budget can be set here") for line in told)
+    assert "\n--cpu-share 0.25: no CPU budget can be set here" in told.getvalue()
     assert "WITHOUT the CPU budget" in summary(record)
     assert "WITHOUT its CPU budget" in in_words(record)
 
