@@ -34,7 +34,7 @@ def run_bench(
     death_detection: str,
     data_dir: Path | None,
 ) -> Outcome:
-    """Measure; `results` gets a new folder.  An interruption says on stderr what was kept, and goes on."""
+    """Measure; `results` gets a new folder.  What ends it early is raised, and stderr says what was kept."""
     overrides: dict[str, object] = {**workload_settings(workload), "death_detection": death_detection}
     overrides.pop("reads", None)  # an axis of the grid, as are voters, durability and attachment
     if distribution is not None:
@@ -48,7 +48,7 @@ def run_bench(
     folder = run.folder.path
     try:
         run.measure()
-    except Interrupted:
+    except (Interrupted, OSError):
         sys.stderr.write(f"lab: partial results are in {folder}; `python -m lab report {folder}` shows them\n")
         raise
     sys.stderr.write(f"100%  measured: results are in {folder}; now the report\n")

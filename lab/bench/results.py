@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,11 +67,22 @@ def write_whole(path: Path, data: bytes) -> None:
     """Replace the file at once: a reader sees the old bytes or the new ones."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(data)
-        part.replace(path)
+        with _naming(path):
+            part.write_bytes(data)
+            part.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A failed write does not say where it failed; the error that leaves here does."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
         raise
 
 
@@ -134,5 +146,5 @@ def append_hlog(path: Path, record: TrialRecord) -> None:
         for kind, histogram in sorted(record.histogram.items())
     ]
     head = "" if path.exists() else HLOG_HEAD.format(start=start, text=record.started_at)
-    with open(path, "a", encoding="ascii") as file:
+    with _naming(path), open(path, "a", encoding="ascii") as file:
         file.write(head + "".join(lines))

@@ -34,12 +34,16 @@ def build_report(results_dir: Path, reports_dir: Path) -> Report:
     run = load_run(results_dir)
     said = findings(run)
     folder = reports_dir / run.path.resolve().name
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    figures, paths = draw_all(run, folder / "figures")
-    html, markdown = render(run, said, figures, tables(run))
     index, text = folder / "index.html", folder / "report.md"
-    index.write_text(html, encoding="utf-8")
-    text.write_text(markdown, encoding="utf-8")
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        figures, paths = draw_all(run, folder / "figures")
+        html, markdown = render(run, said, figures, tables(run))
+        index.write_text(html, encoding="utf-8")
+        text.write_text(markdown, encoding="utf-8")
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # a failed write does not say where it failed
+        raise
     return Report([index, text, *paths], [sentence for finding in said for sentence in finding.sentences])
 
 

@@ -128,7 +128,7 @@ def test_a_replacement_that_fails_leaves_the_old_bytes(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(OSError, match=rf"File too large: '{path}'"):
             write_whole(path, b"n" * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
