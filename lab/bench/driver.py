@@ -105,6 +105,7 @@ class Bench:
                 done = {point.suite for point in points}
                 self._update(rounds={suite: n + (suite in done) for suite, n in self.info.rounds.items()})
                 round_ += 1
+        self.folder.forget_folders()
         self._update(finished=True, finished_at=now_text())
         return self.info
 

@@ -7,6 +7,7 @@ import resource
 
 import msgspec
 import orjson
+import pyperf
 import pytest
 from bench_fakes import MACHINE, a_failover, a_trial
 
@@ -162,3 +163,14 @@ def test_an_open_loop_that_falls_behind_is_told(rate, reached):
     text = summary(a_trial(settings=Settings(rate=rate, clients=2)))
     assert "from 2 clients" in text
     assert ("backlog" not in text) == reached
+
+
+def test_finished_results_name_no_folder_of_the_machine(tmp_path):
+    folder = RunFolder.create(tmp_path, "run")
+    noted = {"name": "a point", "python_executable": "/home/somebody/python"}
+    runs = [pyperf.Run([value], metadata=noted, collect_metadata=False) for value in (0.1, 0.2)]
+    pyperf.Benchmark(runs).dump(str(folder.pyperf("election")))
+    assert b"/home" in folder.pyperf("election").read_bytes()
+    folder.forget_folders()
+    assert b"/home" not in folder.pyperf("election").read_bytes()
+    assert pyperf.Benchmark.load(str(folder.pyperf("election"))).get_values() == (0.1, 0.2)
