@@ -1,0 +1,249 @@
+"""Real servers under load: nothing acknowledged is lost when they are killed, and who comes back is brought level."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.client.history import ReplicaState
+from lab.client.links import open_endpoint
+from lab.client.pool import SessionPool
+from lab.faults import Crash, Freeze, Heal, Partition, Restart, Thaw
+from lab.service.requests import Create, Done, Failed, SetData, decode_replies
+from lab.targets.own import OwnTarget
+from lab.zab.zxid import epoch_of
+
+pytestmark = pytest.mark.process
+DEADLINE_S = 60.0
+KEYS = [f"/k{number}" for number in range(20)]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Callable[..., OwnTarget]]:
+    made: list[OwnTarget] = []
+
+    def make(**settings: Any) -> OwnTarget:
+        made.append(OwnTarget(**{"durability": "buffered", "data_dir": tmp_path, **settings}))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for target in made:
+        target.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+class Writer:
+    """Sets the keys in turn through a session at each of `servers`, and remembers what was acknowledged."""
+
+    def __init__(self, target: OwnTarget, number: int, servers: list[int]) -> None:
+        connector = target.connector(number, servers)
+        self.pool = SessionPool(open_endpoint(json.loads(connector.text)["fd"]), servers)
+        self.pool.open(DEADLINE_S)
+        self.acknowledged: dict[str, list[int]] = {path: [] for path in KEYS}  # zxids
+        self.lost = 0  # outcome unknown
+        self._sent: list[list[tuple[int, str]]] = [[] for _ in servers]
+        self._cxid = 0
+
+    @property
+    def done(self) -> int:
+        return sum(map(len, self.acknowledged.values()))
+
+    @property
+    def newest(self) -> int:
+        return max((zxids[-1] for zxids in self.acknowledged.values() if zxids), default=0)
+
+    def create(self) -> None:
+        self._send(0, [Create(self._next(), path, b"") for path in KEYS])
+        self.run_until(lambda: not self._sent[0], load=0)
+        for zxids in self.acknowledged.values():
+            zxids.clear()  # versions count from here
+
+    def set(self, count: int) -> None:
+        """That many more acknowledged writes."""
+        goal = self.done + count
+        self.run_until(lambda: self.done >= goal)
+        self.drain()
+
+    def drain(self) -> None:
+        self.run_until(lambda: not any(self._sent), load=0)
+
+    def run_until(self, holds: Callable[[], bool], load: int = 32) -> None:
+        """Keep `load` writes outstanding in every attached session until `holds()`."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not holds():
+            assert time.monotonic() < deadline, f"{self.done} acknowledged, {self.lost} lost"
+            for index in self.pool.attached:
+                if room := load - len(self._sent[index]):
+                    self._set_some(index, room)
+            arrivals = self.pool.receive()
+            for index, frame, count in arrivals:
+                self._take(index, frame, count)
+            if not arrivals:
+                self.pool.wait(time.monotonic_ns() + 20_000_000)
+
+    def send_one(self) -> None:
+        """One write through the first session, without waiting for it."""
+        self._set_some(0, 1)
+
+    def _next(self) -> int:
+        self._cxid += 1
+        return self._cxid
+
+    def _set_some(self, index: int, count: int) -> None:
+        if count > 0:
+            cxids = [self._next() for _ in range(count)]
+            self._send(index, [SetData(cxid, KEYS[cxid % len(KEYS)], b"%d" % cxid) for cxid in cxids])
+
+    def _send(self, index: int, requests: list[Any]) -> None:
+        if self.pool.send(index, requests):
+            self._sent[index] += [(request.cxid, request.path) for request in requests]
+
+    def _take(self, index: int, frame: bytes | None, count: int) -> None:
+        answered, self._sent[index] = self._sent[index][:count], self._sent[index][count:]
+        if frame is None:
+            self.lost += count
+            return
+        for (cxid, path), reply in zip(answered, decode_replies(frame), strict=True):
+            assert not isinstance(reply, Failed), (path, reply)
+            assert isinstance(reply, Done)
+            assert reply.cxid == cxid
+            self.acknowledged[path].append(reply.zxid)
+
+
+@contextmanager
+def writer(target: OwnTarget, servers: list[int], number: int = 1) -> Iterator[Writer]:
+    made = Writer(target, number, servers)
+    try:
+        yield made
+    finally:
+        made.pool.close()
+        target.cluster.detach_client(number)
+
+
+def leader(target: OwnTarget) -> int:
+    (found,) = (server.id for server in target.servers() if server.role == "leader")
+    return found
+
+
+def assert_all_hold(replicas: list[ReplicaState], *writers: Writer) -> None:
+    """Every acknowledged write is in every replica and in a quorum of logs; the replicas are equal."""
+    assert len({(replica.applied_zxid, replica.digest) for replica in replicas}) == 1
+    for path in KEYS:
+        zxids = sorted(zxid for one in writers for zxid in one.acknowledged[path])
+        lost = sum(one.lost for one in writers)
+        for replica in replicas:
+            node = replica.nodes[path]
+            assert node.mzxid >= zxids[-1]
+            assert len(zxids) <= node.version <= len(zxids) + lost
+        for zxid in zxids:
+            holders = [r for r in replicas if any(first <= zxid <= last for first, last in r.log or [])]
+            assert len(holders) * 2 > len(replicas), f"{zxid:#x} stands in {len(holders)} logs"
+
+
+def replica_of(target: OwnTarget, server: int, replicas: list[ReplicaState]) -> ReplicaState:
+    (found,) = (replica for replica in replicas if replica.server == server)
+    return found
+
+
+def test_kills_of_the_leader_and_of_a_follower_mid_load_lose_nothing_acknowledged(
+    own: Callable[..., OwnTarget],
+) -> None:
+    target = own(voters=3, durability="fsync")
+    old = leader(target)
+    with writer(target, [1, 2, 3]) as load:
+        load.create()
+        load.run_until(lambda: load.done >= 1_000)
+        target.inject(Crash(old))
+        load.run_until(lambda: epoch_of(load.newest) == 2)
+        target.inject(Restart(old))
+        target.cluster.wait_until_serving()
+        goal = load.done + 1_000
+        load.run_until(lambda: load.done >= goal)
+        follower = min({1, 2, 3} - {leader(target)})
+        target.inject(Crash(follower))
+        load.run_until(lambda: load.done >= goal + 1_000)
+        target.inject(Restart(follower))
+        target.cluster.wait_until_serving()
+        load.drain()
+        replicas = target.replicas([])
+        assert len(replicas) == 3
+        assert load.lost > 0  # the leader was killed with writes under way
+        assert_all_hold(replicas, load)
+
+
+def test_a_restarted_follower_catches_up_by_DIFF(own: Callable[..., OwnTarget]) -> None:
+    target = own(voters=3, observers=1)
+    chosen = leader(target)
+    follower = min({1, 2, 3} - {chosen})
+    with writer(target, [chosen]) as load:
+        load.create()
+        load.set(100)
+        target.inject(Crash(follower))
+        target.inject(Crash(4))
+        load.set(300)
+        target.inject(Restart(follower))
+        target.inject(Restart(4))
+        target.cluster.wait_until_serving()
+        replicas = target.replicas([])
+        for server in (follower, 4):
+            behind = replica_of(target, server, replicas)
+            assert behind.log == replica_of(target, chosen, replicas).log
+            assert behind.log is not None
+            assert behind.log[0] == (0, 0)  # it kept its log: no snapshot came
+        assert_all_hold(replicas, load)
+
+
+def test_a_leader_that_logged_what_nobody_else_has_is_truncated(own: Callable[..., OwnTarget]) -> None:
+    target = own(voters=3)
+    old = leader(target)
+    others = sorted({1, 2, 3} - {old})
+    with writer(target, [old]) as load:
+        load.create()
+        load.set(100)
+        for server in others:
+            target.inject(Freeze(server))
+        before = target.cluster.status([old])[old].last_zxid
+        load.send_one()
+        target.cluster.wait(
+            lambda: target.cluster.status([old])[old].last_zxid > before, DEADLINE_S, lambda: "nothing logged", 0.005
+        )
+        target.inject(Partition(((old,), tuple(others))))  # with the links goes what the others have not read
+        target.inject(Crash(old))
+        for server in others:
+            target.inject(Thaw(server))
+        load.run_until(lambda: load.lost == 1, load=0)
+        load.set(100)
+        target.inject(Heal())
+        target.inject(Restart(old))
+        target.cluster.wait_until_serving()
+        replicas = target.replicas([])
+        truncated = replica_of(target, old, replicas)
+        assert truncated.log == [(0, 0), (1 << 32 | 1, before), (2 << 32 | 1, truncated.applied_zxid)]
+        assert_all_hold(replicas, load)
+
+
+def test_a_wiped_follower_gets_a_SNAP(own: Callable[..., OwnTarget]) -> None:
+    target = own(voters=3)
+    chosen = leader(target)
+    follower = min({1, 2, 3} - {chosen})
+    with writer(target, [chosen]) as load:
+        load.create()
+        load.set(200)
+        target.inject(Crash(follower))
+        target.cluster.wipe(follower)
+        load.set(100)
+        target.inject(Restart(follower))
+        target.cluster.wait_until_serving()
+        load.set(100)
+        replicas = target.replicas([])
+        wiped = replica_of(target, follower, replicas)
+        assert wiped.log is not None
+        (_, base), *runs = wiped.log
+        assert base > 0  # all that stood before it came as a snapshot
+        assert runs == [(base + 1, wiped.applied_zxid)]
+        assert wiped.digest == replica_of(target, chosen, replicas).digest
