@@ -4,14 +4,14 @@
 among its other effects, so that a snapshot stream or a reply stands exactly where the protocol put it.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from lab.service.events import ClientDown, ClientRequests, DropClient, ReplyTo, ServerEffect, ServerEvent, TurnEnd
-from lab.service.prepare import Prepared, Preparer
+from lab.service.prepare import Prepared
+from lab.service.proposals import Proposals
 from lab.service.reading import answer_reads
 from lab.service.requests import (
     Closed,
@@ -65,7 +65,6 @@ if TYPE_CHECKING:
     import random
 
 WAITING_BYTES_MAX = 1 << 20  # of requests that one client may send ahead to a server that does not serve yet
-BATCH_BYTES_MAX = 1 << 20  # a batch takes no further frame of requests beyond this
 
 _READS = frozenset((GetData, Exists, GetChildren))
 _WRITES = frozenset((SetData, Create, Delete))
@@ -99,9 +98,7 @@ class Server:
         self._answered: list[LocalSession] = []  # sessions with answers of the step in hand
         self._syncs: dict[int, tuple[LocalSession, PendingSync]] = {}
         self._nonce = 0
-        self._preparer: Preparer | None = None  # while this server leads
-        self._queue: deque[tuple[int, int, list[Prepared], int]] = deque()  # session, attachment, writes, bytes
-        self._in_flight: deque[list[Txn]] = deque()  # the leader's own batches, so that it need not decode them
+        self._proposals: Proposals | None = None  # while this server leads
         self._snapshot: list[bytes] = []  # chunks received so far
 
     def step(self, event: ServerEvent) -> list[ServerEffect]:
@@ -110,7 +107,7 @@ class Server:
         if isinstance(event, ClientRequests):
             self._on_requests(event.client, event.requests, event.size, effects)
         elif isinstance(event, TurnEnd):
-            if self._queue:
+            if self.has_work:
                 self._propose(effects)
         elif isinstance(event, ClientDown):
             self._on_client_down(event.client)
@@ -165,15 +162,15 @@ class Server:
     # -- applying --------------------------------------------------------------------------------
 
     def _deliver(self, batch: TxnBatch, effects: list[ServerEffect]) -> None:
-        txns = self._in_flight.popleft() if self._in_flight else decode_txns(batch.body)
+        txns = decode_txns(batch.body) if self._proposals is None else self._proposals.take_delivered()
         assert len(txns) == batch.count, f"batch {batch.first:#x} holds {len(txns)} transactions, says {batch.count}"
         if self._sessions:
             self._apply_and_answer(batch.first, txns, effects)
         else:
             self._apply(batch.first, txns)
         self.txns_committed += batch.count
-        if self._preparer is not None and not self._in_flight:
-            self._preparer.forget()
+        if self._proposals is not None:
+            self._proposals.note_applied()
 
     def _apply(self, zxid: int, txns: Sequence[Txn]) -> None:
         set_data = self.tree.set_data
@@ -365,8 +362,8 @@ class Server:
             self._hand_on(session, writes, size, effects)
 
     def _hand_on(self, session: LocalSession, writes: list[Prepared], size: int, effects: list[ServerEffect]) -> None:
-        if self._preparer is not None:
-            self._queue.append((session.id, session.attachment, writes, size))
+        if self._proposals is not None:
+            self._proposals.add(session.id, session.attachment, writes, size)
         else:
             self._step_peer(Forward(_encode(_Forwarded(session.id, session.attachment, writes))), effects)
 
@@ -404,48 +401,34 @@ class Server:
 
     def _serve(self, leading: bool, effects: list[ServerEffect]) -> None:
         self._serving = True
-        self._preparer = Preparer(self.tree) if leading else None
+        self._proposals = Proposals(self.tree, self._config.batch_txns_max) if leading else None
         waiting, self._waiting = self._waiting, {}
         for client in sorted(waiting):
             self._on_requests(client, waiting[client].requests, waiting[client].size, effects)
 
     def _stop_serving(self, effects: list[ServerEffect]) -> None:
-        self._serving, self._preparer = False, None
-        self._queue.clear()
-        self._in_flight.clear()
+        self._serving, self._proposals = False, None
         for session in list(self._sessions.values()):
             self._close(session, "this server has stopped serving", effects)
         self._syncs.clear()
 
     def _on_forwarded(self, learner: PeerId, body: bytes) -> None:
-        assert self._preparer is not None, "a learner's request reached a server that does not lead"
+        assert self._proposals is not None, "a learner's request reached a server that does not lead"
         try:
             forwarded = _decode_forwarded(body)
         except msgspec.MsgspecError as error:
             # The body crossed a checked link from a server of ours: this is a bug there, and no reason to stop here.
             self.peer.last_problem = f"server {learner}: malformed request: {error}"
             return
-        self._queue.append((forwarded.session, forwarded.attachment, forwarded.requests, len(body)))
+        self._proposals.add(forwarded.session, forwarded.attachment, forwarded.requests, len(body))
 
     def _propose(self, effects: list[ServerEffect]) -> None:
         """Turn what is queued into batches, as many as `max_outstanding` leaves room for."""
-        while self._preparer is not None and self.has_work:
-            txns, size = list[Txn](), 0
-            while self._queue and len(txns) < self._config.batch_txns_max and size < BATCH_BYTES_MAX:
-                session, attachment, requests, request_bytes = self._queue.popleft()
-                room = self._config.batch_txns_max - len(txns)
-                if len(requests) > room:
-                    self._queue.appendleft((session, attachment, requests[room:], request_bytes))
-                    requests = requests[:room]
-                self._preparer.prepare(session, attachment, requests, txns)
-                size += request_bytes
-            self._in_flight.append(txns)
+        while self._proposals is not None and self.has_work:
+            txns = self._proposals.next_batch()
             self._step_peer(Submit(len(txns), encode_txns(txns)), effects)
 
     @property
     def has_work(self) -> bool:
         """Whether a TurnEnd would propose something now."""
-        preparer = self._preparer
-        if not self._queue or preparer is None or self.peer.room <= 0:
-            return False
-        return not (self._in_flight and preparer.is_full)
+        return self._proposals is not None and self._proposals.is_ready and self.peer.room > 0
