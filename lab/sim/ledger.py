@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from lab.service.transactions import Txn, decode_txns
 from lab.zab.config import PeerId
 from lab.zab.messages import TxnBatch
-from lab.zab.zxid import Epoch, Zxid, follows, show
+from lab.zab.zxid import Epoch, Zxid, follows, make_zxid, show
 
 
 class InvariantError(AssertionError):
@@ -33,14 +33,18 @@ class Ledger:
         self._commit(server, [batch])
 
     def establish(self, leader: PeerId, epoch: Epoch, base: Zxid, history: Iterable[TxnBatch]) -> None:
-        """INV-1: one leader an epoch; INV-5: it holds everything committed before."""
+        """INV-1: one leader an epoch; INV-5: it holds everything committed in earlier ones.
+
+        Earlier epochs, not earlier in time: the acks of NEWLEADER that establish a leader may have been under way while
+        a later epoch began (INV-3).
+        """
         other = self._established.setdefault(epoch, leader)
         if other != leader:
             raise InvariantError(f"INV-1: {other} and {leader} are both established in epoch {epoch}")
         batches = list(history)
         held = {zxid for batch in batches for zxid in range(batch.first, batch.last + 1)}
         for zxid in self._committed:
-            if zxid > base and zxid not in held:
+            if base < zxid < make_zxid(epoch, 0) and zxid not in held:
                 raise InvariantError(f"INV-5: {show(zxid)} was committed, leader {leader} of epoch {epoch} lacks it")
         self._commit(leader, batches)
 
