@@ -9,11 +9,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from lab.bench.record import Settings
+
+if TYPE_CHECKING:
+    from lab.sim.explore import Finding
 
 DEFAULTS = Settings()
 F = TypeVar("F", bound=Callable[..., Any])
@@ -157,6 +160,50 @@ def bench(results: Path, reports: Path, **asked: Any) -> int:
     for failure in outcome.failures:
         click.echo(f"lab: failed: {failure}", err=True)
     return 1 if outcome.failures else 0
+
+
+@commands.command()
+@click.option("--seeds", type=click.IntRange(1), default=500, show_default=True, help="how many, one after the other")
+@click.option("--from", "first", type=click.IntRange(0), default=0, show_default=True, help="the first of them")
+@click.option("--seed", type=click.IntRange(0), help="this one only")
+@click.option("--trace", "is_traced", is_flag=True, help="with --seed: print what every server did")
+def sim(seeds: int, first: int, seed: int | None, is_traced: bool) -> int:
+    """Break the protocol on purpose in a deterministic world; stop at the first seed that shows a fault in it."""
+    from lab.sim.explore import examine, trace
+
+    if seed is None:
+        if is_traced:
+            raise click.UsageError("--trace needs --seed: which of them?")
+        finding = _first_finding(range(first, first + seeds))
+    else:
+        finding = trace(seed, click.echo) if is_traced else examine(seed)
+    if finding is not None:
+        click.echo("\n".join(finding.lines()), err=True)
+        return 1
+    click.echo(f"{seeds} seeds from {first}: nothing found" if seed is None else f"seed {seed}: nothing found")
+    return 0
+
+
+def _first_finding(seeds: range) -> "Finding | None":
+    from functools import partial
+    from time import monotonic
+
+    from lab.bench.lifeline import die_with_parent
+    from lab.bench.progress import reporter
+    from lab.sim.explore import examine_many
+
+    started, workers = monotonic(), len(os.sched_getaffinity(0))
+    every = max(1, len(seeds) // 20)
+    with reporter() as shown:
+        outcomes = examine_many(seeds, workers, partial(die_with_parent, os.getpid()))
+        for done, finding in enumerate(outcomes, 1):
+            if finding is not None:
+                outcomes.close()
+                return finding
+            if done % every == 0:
+                left_s = (monotonic() - started) / done * (len(seeds) - done)
+                shown.doing(f"{done} of {len(seeds)} seeds", done / len(seeds), left_s)
+    return None
 
 
 @commands.command()

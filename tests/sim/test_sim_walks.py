@@ -6,6 +6,7 @@ A failure names the seed: `World.from_seed(seed)` repeats it exactly.
 import pytest
 
 from lab.faults import Crash, Freeze, Heal, Partition, Restart, Thaw
+from lab.sim import explore
 from lab.sim.chaos import Chaos
 from lab.sim.client import Outcome
 from lab.sim.ledger import InvariantError
@@ -22,14 +23,7 @@ from lab.zab.phases import Bootstrap
 
 def walk(seed: int, ticks: int = 80) -> World:
     """Chaos, then calm until every server serves and holds everything that was acknowledged to anybody."""
-    world = World.from_seed(seed)
-    world.start()
-    chaos = Chaos(world)
-    chaos.run(ticks)
-    chaos.calm_down()
-    world.run_until_serving(ticks_max=200)
-    world.check_calm()
-    return world
+    return explore.walk(World.from_seed(seed), ticks)
 
 
 def walk_all(seeds: range) -> None:
