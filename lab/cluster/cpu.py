@@ -26,11 +26,6 @@ def all_on(servers: Iterable[int], cpus: Sequence[int]) -> dict[int, tuple[int, 
     return {server: tuple(cpus) for server in servers} if cpus else {}
 
 
-def one_each(servers: Iterable[int], cpus: Sequence[int]) -> dict[int, tuple[int, ...]]:
-    """Each server stays on one of these CPUs, dealt out in turn."""
-    return {server: (cpus[i % len(cpus)],) for i, server in enumerate(servers)} if cpus else {}
-
-
 def quota_and_period(share: float) -> tuple[int, int]:
     """Microseconds of CPU in every so many microseconds.  Raises ValueError if the kernel cannot do that."""
     if not SHARE_MIN <= share <= SHARE_MAX:

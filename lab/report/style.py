@@ -224,12 +224,3 @@ def interval(low: float | None, high: float | None) -> str:
     ends = [duration(low), duration(high)]
     (first, unit), (_, other) = (end.split() for end in ends)
     return f" ({first if unit == other else ends[0]}–{ends[1]})"
-
-
-def nothing(title: str, reason: str) -> Figure:
-    """A figure that says why it is empty."""
-    figure, (axes,) = new_figure(2.2)
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, reason, ha="center", va="center", color=MUTED, transform=axes.transAxes)
-    caption(figure, title, [])
-    return figure

@@ -12,7 +12,7 @@ import pytest
 from stub_clusters import wait_until
 
 from lab.cluster.cleanup import remove_group
-from lab.cluster.cpu import CpuBudgets, Hierarchy, all_on, find_hierarchy, one_each, quota_and_period
+from lab.cluster.cpu import CpuBudgets, Hierarchy, all_on, find_hierarchy, quota_and_period
 
 V1 = """\
 tmpfs {root} tmpfs rw 0 0
@@ -44,7 +44,6 @@ def test_an_impossible_share_is_refused(share: float) -> None:
 def test_placement() -> None:
     assert all_on((1, 2), ()) == {}
     assert all_on((1, 2), (0, 3)) == {1: (0, 3), 2: (0, 3)}
-    assert one_each((1, 2, 3), (0, 3)) == {1: (0,), 2: (3,), 3: (0,)}
 
 
 def test_version_1_is_used_where_it_has_the_cpu_controller(tmp_path: Path) -> None:
