@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.bench.arrivals import ConstantArrivals
@@ -27,7 +27,6 @@ def test_one_value_is_all_percentiles() -> None:
     assert {found.p50, found.p90, found.p99, found.p999, found.max, found.mean} == {7.0}
 
 
-@settings(deadline=None)
 @given(latencies)
 def test_a_histogram_holds_every_value_to_three_digits(values: list[int]) -> None:
     decoded = HdrHistogram.decode(encode_histogram(np.array(values)))
@@ -50,7 +49,6 @@ def test_a_series_counts_tenths_of_a_second_and_the_rest() -> None:
     assert series(np.empty(0, np.int64), 7, 250_000_007) == [0, 0, 0]
 
 
-@settings(deadline=None)
 @given(st.floats(0.5, 1e6), st.floats(0, 1, exclude_max=True), st.integers(0, 10**12))
 def test_what_is_due_is_what_was_meant_to_be_sent_by_then(rate: float, phase: float, now: int) -> None:
     arrivals = ConstantArrivals(rate, 5_000, phase)

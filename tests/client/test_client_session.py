@@ -1,7 +1,7 @@
 """A session counts what it is owed, and never guesses what became of a request."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.client.session import BrokenReplyError, Session, State, is_announcement, new_session_id, reply_count
@@ -20,7 +20,6 @@ def attached(session_id: int = 5) -> Session:
     return session
 
 
-@settings(deadline=None)
 @given(st.integers(0, 70_000))
 def test_replies_are_counted_without_decoding(count: int) -> None:
     assert reply_count(frame(*[Done(1, 2, 3)] * count)) == count

@@ -261,7 +261,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps, st.sampled_from((0, 1)), st.sampled_from((1, 3, 4096)))
 def test_replies_fit_what_was_committed(script: list[tuple[int, list[tuple]], bool], outstanding: int, batch: int):  # type: ignore[type-arg]
     world = serving_world(

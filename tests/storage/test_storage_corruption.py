@@ -3,7 +3,7 @@
 from zlib import crc32
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from storage_histories import DATA, Held, make_new_folder, open_store, txns_of, unique_batch, walk, z
 from storage_power import new_disk
@@ -36,7 +36,6 @@ def five_flushes(segment_bytes: int) -> tuple[MemoryDisk, Held, list[tuple[str, 
 
 @pytest.mark.parametrize("segment_bytes", [100, 300, 4096])
 @given(frame=st.integers(0, 3), at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@settings(derandomize=True, database=None, deadline=None)
 def test_a_flipped_bit_in_flushed_transactions_is_reported(segment_bytes: int, frame: int, at: float, bit: int) -> None:
     disk, held, frames = five_flushes(segment_bytes)
     path, start, end = frames[frame]

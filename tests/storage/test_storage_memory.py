@@ -70,7 +70,7 @@ class Pair:
 
 
 @given(st.lists(effects, max_size=30))
-@settings(max_examples=300, derandomize=True, database=None, deadline=None)
+@settings(max_examples=300)
 def test_it_answers_like_a_store_on_a_disk(script: list[tuple[str, ...]]) -> None:
     pair = Pair()
     for effect in script:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from forging import EPOCH, SEED, VALUE_BYTES, Trial, is_right, make_trial
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.client.history import COLUMNS, History, Kind, Outcome, Znode
@@ -309,7 +309,6 @@ def test_without_a_log_an_unknown_write_may_or_may_not_have_happened() -> None:
     assert sum(versions.values()) == unknown + 1
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.booleans(), st.data())
 def test_the_slow_checker_agrees_whatever_is_damaged(seed: int, logs: bool, data: st.DataObject) -> None:
     """Any single number of a history or a replica is changed; both checkers see it, or both see nothing wrong."""

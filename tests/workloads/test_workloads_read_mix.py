@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.client.history import Kind
@@ -78,7 +78,6 @@ def test_many_keys_are_all_within_reach() -> None:
     assert many.paths[99_999] == "/bench/99999"
 
 
-@settings(deadline=None)
 @given(st.integers(0, CLIENT_MAX), cxids, st.integers(HEADER_BYTES, 300))
 def test_a_value_names_its_writer_and_has_its_size(client: int, cxid: int, size: int) -> None:
     value = value_of(5, client, cxid, size)
@@ -86,7 +85,6 @@ def test_a_value_names_its_writer_and_has_its_size(client: int, cxid: int, size:
     assert len(value) == size
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_any_bytes_have_a_writer_or_none(data: bytes) -> None:
     writer = writer_of(data)
