@@ -18,6 +18,7 @@ BOOTSTRAP_FROM = 10  # processes; a t interval below
 RESAMPLES = 5_000
 MARGIN = 0.05  # "equivalent" means within 5 %
 MEDIAN_FROM = 6  # the fewest values whose extremes bound the median at 95 %
+LOG_REACH_MAX = 700.0  # a bound beyond exp(700), or its reciprocal, bounds nothing; near 710 floats end
 _SEED = 20110627
 
 Floats = NDArray[np.float64]
@@ -35,7 +36,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A number with its interval; without one (`low` is None) it stands on too few values to have any."""
+    """A number with its interval; without one (`low` is None) it stands on too few, or too wild, values to have any."""
 
     value: float
     low: float | None
@@ -114,8 +115,7 @@ def _studentised_quantiles(values: Floats, mean: float, confidence: float) -> tu
 def estimate(sample: Sample, confidence: float = CONFIDENCE) -> Estimate:
     """Geometric mean of the process means with its interval."""
     logs = sample.logs
-    found = mean_interval(logs, confidence)
-    low, high = (math.exp(found[0]), math.exp(found[1])) if found else (None, None)
+    low, high = _bounds(mean_interval(logs, confidence)) or (None, None)
     return Estimate(math.exp(float(logs.mean())), low, high, len(logs))
 
 
@@ -155,8 +155,16 @@ def _p_of_mean(differences: Floats) -> float:
 
 
 def _effect(difference: float, found: tuple[float, float] | None, n: int, p: float | None) -> Effect:
-    low, high = (math.exp(found[0]), math.exp(found[1])) if found else (None, None)
-    return Effect(math.exp(difference), low, high, n, p if found else None)
+    bounds = _bounds(found)
+    low, high = bounds or (None, None)
+    return Effect(math.exp(difference), low, high, n, p if bounds else None)
+
+
+def _bounds(logs: tuple[float, float] | None) -> tuple[float, float] | None:
+    """An interval of logs as one of values.  One that reaches beyond all numbers is none: nothing can be said by it."""
+    if logs is None or max(map(abs, logs)) > LOG_REACH_MAX:
+        return None
+    return math.exp(logs[0]), math.exp(logs[1])
 
 
 def median_estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:

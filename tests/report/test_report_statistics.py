@@ -101,6 +101,15 @@ def test_better_one_way_is_worse_the_other_way(a, b):
         assert judge(back, higher_is_better=True).word == mirror[judge(forth, higher_is_better=True).word]
 
 
+def test_an_interval_beyond_all_numbers_is_told_as_none():
+    """Resamples of nearly equal values without the wild one have next to no error: exp of such a t overflowed once."""
+    wild, tame = in_rounds(*[1.0] * 8, 1.0 + 1e-9, 1e6), in_rounds(*[1.0] * 10)
+    effect = ratio(wild, tame)
+    assert (effect.low, effect.high, effect.p) == (None, None, None)
+    assert judge(effect, higher_is_better=True).word == "undecided"
+    assert estimate(wild).low is None
+
+
 @given(st.lists(positive, min_size=1, max_size=30))
 def test_estimates_lie_within_their_interval_and_their_values(values):
     found = estimate(alone(*values))
