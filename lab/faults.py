@@ -41,4 +41,17 @@ class Heal(Fault, frozen=True):
     """Join again what a Partition cut, by fresh links."""
 
 
+class FillDisk(Fault, frozen=True):
+    """The server's data folder has no room left: its next write there fails, and the server ends, naming the file."""
+
+    server: int
+
+
+class FreeDisk(Fault, frozen=True):
+    """There is room again; a server that has ended meanwhile waits for its Restart."""
+
+    server: int
+
+
 AnyFault = Crash | Restart | Freeze | Thaw | Partition | Heal
+DiskFault = FillDisk | FreeDisk

@@ -9,19 +9,21 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from lab.cluster.cleanup import remove_tree
 from lab.cluster.cpu import CpuBudgets, find_hierarchy
+from lab.cluster.endings import Endings
 from lab.cluster.endpoints import LoadProcess, Server
 from lab.cluster.errors import ClusterError
 from lab.cluster.inbox import Inbox
 from lab.cluster.interrupts import interrupts_deferred
 from lab.cluster.janitor_process import Janitor
 from lab.cluster.network import Network
+from lab.cluster.room import give_room, take_room
 from lab.cluster.run_folder import RunFolder, refuse_volatile
 from lab.cluster.serving import describe, leader_of
 from lab.cluster.spec import ClusterSpec
@@ -46,7 +48,7 @@ class Cluster:
         self._network = Network()
         self._servers = self._network.servers
         self._loads = self._network.loads
-        self._ended: dict[int, str] = {}  # servers that ended by themselves, and how
+        self._endings = Endings()
         self._initialized: set[int] = set()
         self._numbers = itertools.count(1)  # of questions
         self._folder: RunFolder | None = None
@@ -148,7 +150,7 @@ class Cluster:
             server.crash()
             server.close()
             raise
-        self._ended.pop(number, None)
+        self._endings.started(number)
         self._inbox.add(server)
         if self._budgets is not None:
             self._budgets.add(number, server.child.pid)
@@ -186,6 +188,28 @@ class Cluster:
         at_ns = time.monotonic_ns()
         server.thaw()
         return at_ns
+
+    def fill_disk(self, number: int) -> int:
+        """Let its next write find no room, of which it ends: `out_of_room` then has its last words."""
+        server = self._running(number)
+        at_ns = time.monotonic_ns()
+        take_room(server.child.pid)
+        self._endings.filled(number)
+        return at_ns
+
+    def free_disk(self, number: int) -> int:
+        """Give a server that still runs its room back; one that does not is to be started."""
+        self._check_member(number)
+        at_ns = time.monotonic_ns()
+        if number in self._servers:
+            with suppress(ProcessLookupError):  # it has just ended
+                give_room(self._servers[number].child.pid)
+        return at_ns
+
+    def out_of_room(self) -> dict[int, str]:
+        """Servers that ended because their disk was filled, and their last words."""
+        self.pump(0.0)
+        return dict(self._endings.out_of_room)
 
     def wipe(self, number: int) -> None:
         """Lose the disk of a server that does not run: when it starts again, it is an unexpectedly empty one (Z-12)."""
@@ -275,6 +299,7 @@ class Cluster:
             part = list(unknown[first : first + UNKNOWN_PER_QUESTION])
             self._awake(number).send(Inspect(question, str(path), part))
             self._answers({number: question}, timeout_s)
+            self._running(number)
             states.append(path.read_bytes())
             path.unlink()
         return states
@@ -291,13 +316,12 @@ class Cluster:
         for process in self._inbox.pump(timeout_s):
             if isinstance(process, Server):
                 process.child.wait(0.0)  # it has ended: this only reaps it
-                self._ended[process.number] = process.child.last_words()
+                self._endings.ended(process.number, process.child.last_words())
                 del self._servers[process.number]
             else:
                 del self._loads[process.number]
             process.close()
-        if self._ended:
-            raise ClusterError("; ".join(f"server {number} ended: {how}" for number, how in self._ended.items()))
+        self._endings.check()
 
     def wait(
         self, done: Callable[[], bool], timeout_s: float, otherwise: Callable[[], str], ask_every_s: float | None = None
@@ -345,8 +369,7 @@ class Cluster:
     def _running(self, number: int) -> Server:
         self._check_member(number)
         if number not in self._servers:
-            how = f" ({self._ended[number]})" if number in self._ended else ""
-            raise ClusterError(f"server {number} does not run{how}: restart it first")
+            raise ClusterError(f"server {number} does not run{self._endings.how(number)}: restart it first")
         return self._servers[number]
 
     def _awake(self, number: int) -> Server:
@@ -372,11 +395,11 @@ class Cluster:
         return {number: self._running(number).entered for number in sorted(members)}
 
     def _answers(self, asked: dict[int, int], timeout_s: float) -> dict[int, Status | Inspected]:
-        """`asked`: server -> number of the question."""
+        """`asked`: server -> number of the question.  One that ends meanwhile, its disk being full, has no answer."""
         heard = self._inbox.answers
-        self.wait(
-            lambda: all(question in heard for question in asked.values()),
-            timeout_s,
-            lambda: f"no answer from servers {[number for number in asked if asked[number] not in heard]}",
-        )
-        return {number: heard.pop(question) for number, question in asked.items()}
+
+        def silent() -> list[int]:
+            return [number for number, question in asked.items() if question not in heard and number in self._servers]
+
+        self.wait(lambda: not silent(), timeout_s, lambda: f"no answer from servers {silent()}")
+        return {number: heard.pop(question) for number, question in asked.items() if question in heard}

@@ -8,6 +8,7 @@ _REJOIN = "to rejoin with a copy of the leader's state, stop the server and empt
 
 _NEXT_STEP = {
     errno.ENOSPC: "free space there or choose another --data-dir",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f) or choose another --data-dir",
     errno.EDQUOT: "raise the quota or choose another --data-dir",
     errno.EACCES: "make it accessible to this user or choose another --data-dir",
     errno.EPERM: "make it accessible to this user or choose another --data-dir",

@@ -12,7 +12,7 @@ from lab.cluster.cpu import all_on
 from lab.cluster.errors import ClusterError
 from lab.cluster.spec import ClusterSpec, spec_of
 from lab.cluster.supervisor import Cluster
-from lab.faults import AnyFault, Crash, Freeze, Heal, Partition, Restart, Thaw
+from lab.faults import AnyFault, Crash, DiskFault, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
 from lab.targets.target import Connector, PhaseMark, ServerInfo, TargetError, Usage
 
 SETTLE_TIMEOUT_S = 60.0  # for everybody to apply the last write, a snapshot transfer included
@@ -41,6 +41,7 @@ class OwnTarget:
         max_outstanding: int = 0,
         batch_txns_max: int = 4096,
         finalize_early: bool = True,
+        log_segment_bytes: int = 64 << 20,
         data_dir: str | Path | None = None,
         seed: int = 1,
         cpus: tuple[int, ...] = (),
@@ -63,6 +64,7 @@ class OwnTarget:
                 durability=durability,
                 death_detection=death_detection,
                 tick_ms=tick_ms,
+                log_segment_bytes=log_segment_bytes,
                 data_dir=None if data_dir is None else str(data_dir),
                 seed=seed,
                 cpus=all_on(range(1, voters + observers + 1), cpus),
@@ -133,7 +135,7 @@ class OwnTarget:
             for server, r in reports
         ]
 
-    def inject(self, fault: AnyFault) -> int:
+    def inject(self, fault: AnyFault | DiskFault) -> int:
         cluster = self.cluster
         with _as_target_error():
             match fault:
@@ -149,6 +151,10 @@ class OwnTarget:
                     return cluster.partition(groups)
                 case Heal():
                     return cluster.heal()
+                case FillDisk(server):
+                    return cluster.fill_disk(server)
+                case FreeDisk(server):
+                    return cluster.free_disk(server)
 
     def limit_cpu(self, share: float | None) -> str:
         with _as_target_error():
@@ -162,6 +168,11 @@ class OwnTarget:
         """Raise TargetError if a server has ended by itself; returns at once."""
         with _as_target_error():
             self.cluster.pump(0.0)
+
+    def out_of_room(self) -> dict[int, str]:
+        """Servers that a FillDisk ended, with their last words; they stay so until their Restart."""
+        with _as_target_error():
+            return self.cluster.out_of_room()
 
     def _wait_until_settled(self) -> list[int]:
         """Wait until all that answer have applied the leader's last transaction; returns their ids."""

@@ -1,6 +1,9 @@
 """Real servers under load: nothing acknowledged is lost when they are killed, and who comes back is brought level."""
 
 import json
+import os
+import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +15,8 @@ import pytest
 from lab.client.history import ReplicaState
 from lab.client.links import open_endpoint
 from lab.client.pool import SessionPool
-from lab.faults import Crash, Freeze, Heal, Partition, Restart, Thaw
+from lab.cluster.errors import ClusterError
+from lab.faults import Crash, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
 from lab.service.requests import Create, Done, Failed, SetData, decode_replies
 from lab.targets.own import OwnTarget
 from lab.zab.zxid import epoch_of
@@ -247,3 +251,50 @@ def test_a_wiped_follower_gets_a_SNAP(own: Callable[..., OwnTarget]) -> None:
         assert base > 0  # all that stood before it came as a snapshot
         assert runs == [(base + 1, wiped.applied_zxid)]
         assert wiped.digest == replica_of(target, chosen, replicas).digest
+
+
+@pytest.mark.parametrize("durability", ["fsync", "buffered"])
+def test_a_server_without_room_ends_naming_the_file_others_serve_on_and_it_comes_back(
+    own: Callable[..., OwnTarget], durability: str
+) -> None:
+    target = own(voters=3, durability=durability, log_segment_bytes=1 << 20)
+    old = leader(target)
+    with writer(target, [1, 2, 3]) as load:
+        load.create()
+        load.set(1_000)
+        target.inject(FillDisk(old))
+        load.run_until(lambda: old in target.out_of_room() and epoch_of(load.newest) == 2)
+        load.set(1_000)
+        words = target.out_of_room()[old]
+        log = rf"/\S+/data/{old}/generation.\d+/log.\w+"
+        assert re.search(rf"exit status 1: lab.node {old}: {log}: cannot write: ", words)
+        assert "Traceback" not in words
+        target.inject(FreeDisk(old))
+        target.inject(Restart(old))
+        assert target.out_of_room() == {}
+        target.cluster.wait_until_serving()
+        load.set(100)
+        replicas = target.replicas([])
+        assert len(replicas) == 3
+        assert_all_hold(replicas, load)
+
+
+def test_a_server_that_is_given_room_in_time_serves_on(own: Callable[..., OwnTarget]) -> None:
+    target = own(voters=3)
+    follower = min({1, 2, 3} - {leader(target)})
+    target.inject(FillDisk(follower))
+    target.inject(FreeDisk(follower))
+    with writer(target, [1, 2, 3]) as load:
+        load.create()
+        load.set(1_000)
+        assert target.out_of_room() == {}
+        assert_all_hold(target.replicas([]), load)
+
+
+def test_only_a_server_whose_disk_was_filled_may_end(own: Callable[..., OwnTarget]) -> None:
+    target = own(voters=3)
+    follower = min({1, 2, 3} - {leader(target)})
+    target.inject(FillDisk(follower))
+    os.kill(target.cluster.pids()[follower], signal.SIGKILL)  # another end than the one that a full disk brings
+    with pytest.raises(ClusterError, match=f"server {follower} ended: ended by SIGKILL"):
+        target.cluster.wait(lambda: False, DEADLINE_S, lambda: "nothing ended")
