@@ -12,10 +12,13 @@ from concurrent.futures import ProcessPoolExecutor
 import msgspec
 
 from lab.sim.chaos import Chaos
+from lab.sim.observer import EffectObserver
 from lab.sim.trace import trace_effect
-from lab.sim.world import Watch, World
+from lab.sim.world import World
 from lab.zab.config import PeerId
 from lab.zab.effects import PeerEffect
+
+Watch = Callable[[PeerId, PeerEffect], object]
 
 CHAOS_TICKS = 80
 CALM_TICKS_MAX = 200
@@ -60,7 +63,7 @@ def examine(seed: int, watch: Watch | None = None) -> Finding | None:
         if watch is not None:
             watch(server, effect)
 
-    world.watch = count
+    world.observers.add(EffectObserver(count))
     try:
         walk(world)
     except Exception as error:  # noqa: BLE001 - whatever stops a server or breaks a promise is what is looked for

@@ -1,37 +1,77 @@
 """One simulated machine: a disk that outlives its processes, and at most one server process."""
 
 import random
-from collections.abc import Callable
+from collections import deque
+from typing import get_args
 
-from lab.service.events import ServerEffect
+from lab.service.events import ClientDown, ClientRequests, ServerEffect, ServerEvent, TurnEnd
 from lab.service.host import Host
 from lab.service.server import Server
 from lab.sim.clock import VirtualClock
 from lab.sim.disk import MemoryDisk, Survives
 from lab.sim.network import Network, Ports
+from lab.sim.observer import MachineEvent, Observers
 from lab.storage.layout import INITIALIZE
 from lab.storage.store import FileStore
 from lab.zab.config import PeerId, ZabConfig
-from lab.zab.effects import Observed, PeerEffect
-from lab.zab.events import Flushed, Generation
+from lab.zab.effects import Observed, PeerEffect, Upcall
+from lab.zab.events import Flushed, Generation, LogRead, PeerEvent, Recovered, Truncated
 from lab.zab.messages import TxnBatch
 
 TICK_MS = 100
 DATA_DIR = "/data"
 _SEGMENT_BYTES = 8 << 10  # small, so that histories span several
-
-Watch = Callable[[PeerId, PeerEffect], None]
+_UPCALLS = frozenset(get_args(Upcall))
 
 
 class WatchedServer(Server):
-    """A Server that shows its peer's effects, upcalls included, in the order in which they are carried out."""
+    """A Server that shows its events, and records its peer's effects for the host to show."""
 
-    watch: Watch | None = None
+    def __init__(
+        self, me: PeerId, config: ZabConfig, recovered: Recovered, rng: random.Random, observers: Observers
+    ) -> None:
+        self.observers = observers
+        self.recorded: deque[PeerEffect] = deque()  # of the step in hand, in order, not shown yet
+        super().__init__(me, config, recovered, rng)
+
+    def step(self, event: ServerEvent) -> list[ServerEffect]:
+        if isinstance(event, ClientRequests | ClientDown | TurnEnd):  # the others go to the peer
+            self.observers.event(self.peer.me, event)
+        return super().step(event)
+
+    def _step_peer(self, event: PeerEvent, effects: list[ServerEffect]) -> None:
+        self.observers.event(self.peer.me, event)
+        super()._step_peer(event, effects)
 
     def _carry_out(self, effect: PeerEffect, effects: list[ServerEffect]) -> None:
-        if self.watch is not None:
-            self.watch(self.peer.me, effect)
+        self.recorded.append(effect)
         super()._carry_out(effect, effects)
+
+
+class WatchedHost(Host):
+    """A Host that shows each effect when its turn has come."""
+
+    server: WatchedServer
+
+    def _deliver(self, event: ServerEvent) -> None:
+        self._show_rest()  # of the step that brought this event about
+        super()._deliver(event)
+        self._show_rest()
+        self.server.observers.stepped(self.server.peer.me, self.server)
+
+    def _carry_out(self, effect: ServerEffect) -> Truncated | LogRead | None:
+        recorded, me, show = self.server.recorded, self.server.peer.me, self.server.observers.effect
+        while recorded and (recorded[0] is effect or type(recorded[0]) in _UPCALLS):
+            shown = recorded.popleft()
+            show(me, shown)
+            if shown is effect:
+                break
+        return super()._carry_out(effect)
+
+    def _show_rest(self) -> None:
+        recorded = self.server.recorded
+        while recorded:
+            self.server.observers.effect(self.server.peer.me, recorded.popleft())
 
 
 class HeldStore(FileStore):
@@ -53,14 +93,20 @@ class HeldStore(FileStore):
 
 
 def _ignore(observed: Observed) -> None:
-    """The watch shows the same effects, in their place among the others."""
+    """Observers see the same effects, in their place among the others."""
 
 
 class Machine:
     """Server `me`: its disk, and its process while it runs."""
 
     def __init__(
-        self, me: PeerId, config: ZabConfig, clock: VirtualClock, network: Network, rng: random.Random, watch: Watch
+        self,
+        me: PeerId,
+        config: ZabConfig,
+        clock: VirtualClock,
+        network: Network,
+        rng: random.Random,
+        observers: Observers,
     ) -> None:
         self.me = me
         self.disk = MemoryDisk()
@@ -70,12 +116,12 @@ class Machine:
         self._clock = clock
         self._network = network
         self._rng = rng
-        self._watch = watch
+        self._observers = observers
         self._incarnation = 0
         self._host: Host | None = None
         self._store: HeldStore | None = None
         self._ports: Ports | None = None
-        self.wipe()
+        self._mount_empty_disk()
         self.disk.create(f"{DATA_DIR}/{INITIALIZE}")
         self.disk.sync_dir(DATA_DIR)
 
@@ -105,10 +151,11 @@ class Machine:
         self.frozen = False
         self._store = self.open_store()
         recovered = self._store.recover()
-        self.server = WatchedServer(self.me, self._config, recovered, random.Random(self._rng.random()))
-        self.server.watch = self._watch
+        rng = random.Random(self._rng.random())
+        self.server = WatchedServer(self.me, self._config, recovered, rng, self._observers)
         self._ports = self._network.join(self.me, self._incarnation)
-        self._host = Host(self.server, self._store, self._ports, self._clock, tick_ms=TICK_MS, observe=_ignore)
+        self._host = WatchedHost(self.server, self._store, self._ports, self._clock, tick_ms=TICK_MS, observe=_ignore)
+        self._observers.machine(self.me, MachineEvent.STARTED)
         self.host.start()
 
     def open_store(self) -> HeldStore:
@@ -123,12 +170,18 @@ class Machine:
             self._network.leave(self.me)
         if survives is None:
             self.disk.end_process()
+            self._observers.machine(self.me, MachineEvent.CRASHED)
         else:
             self.disk.lose_power(survives)
+            self._observers.machine(self.me, MachineEvent.LOST_POWER)
 
     def wipe(self) -> None:
         """Replace the disk by an empty one, without the mark of a new server (Z-12)."""
         assert not self.running, f"server {self.me} still runs"
+        self._mount_empty_disk()
+        self._observers.machine(self.me, MachineEvent.WIPED)
+
+    def _mount_empty_disk(self) -> None:
         self.disk = MemoryDisk()
         self.disk.mkdir(DATA_DIR)
         self.disk.sync_dir("/")

@@ -25,6 +25,7 @@ from lab.service.requests import Closed, Connected, Create, Delete, GetChildren,
 from lab.service.transactions import CreateTxn, encode_txns
 from lab.sim.client import Client, Operation
 from lab.sim.machine import TICK_MS, Machine
+from lab.sim.observer import EffectObserver
 from lab.sim.trace import CATEGORIES, USUAL, trace_client, trace_effect
 from lab.sim.world import World
 from lab.zab.batches import make_batch
@@ -134,7 +135,8 @@ class Script:
         settings = {name: msgspec.json.decode(value) for name, value in fields.items()}
         settings["voters"] = tuple(range(1, voters + 1))
         settings["observers"] = tuple(range(voters + 1, voters + observers + 1))
-        self._world = World(msgspec.convert(settings, ZabConfig), watch=self._on_effect)
+        self._world = World(msgspec.convert(settings, ZabConfig))
+        self._world.observers.add(EffectObserver(self._on_effect))
 
     def _disk(self, server: str, *words: str) -> None:
         fields = dict(word.split("=") for word in words)

@@ -5,7 +5,7 @@ are the operations of the same names as in `lab.faults`.  `chaos.Chaos` drives a
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from lab.faults import AnyFault, Crash, Freeze, Heal, Partition, Restart, Thaw
 from lab.sim.client import Acknowledged, Client
@@ -14,6 +14,7 @@ from lab.sim.disk import Survives, nothing_survives
 from lab.sim.ledger import InvariantError, Ledger
 from lab.sim.machine import TICK_MS, Machine
 from lab.sim.network import Network
+from lab.sim.observer import Observer, Observers
 from lab.sim.verdict import check_operations
 from lab.zab.config import PeerId, ZabConfig
 from lab.zab.effects import Deliver, Entered, PeerEffect
@@ -21,13 +22,33 @@ from lab.zab.messages import Phase, ServerState
 
 _TURNS_MAX = 100_000  # of one settle: more is a livelock
 
-Watch = Callable[[PeerId, PeerEffect], None]
+
+class _LedgerKeeper(Observer):
+    """Enters into the ledger what servers show."""
+
+    effects = (Deliver, Entered)
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    def on_effect(self, server: PeerId, effect: PeerEffect) -> None:
+        ledger = self._world.ledger
+        match effect:
+            case Deliver(batch):
+                ledger.deliver(server, batch)
+            case Entered(ServerState.LOOKING):
+                ledger.look(server)
+            case Entered(ServerState.LEADING, Phase.BROADCAST, epoch):
+                running = self._world.machines[server].server
+                assert running is not None
+                applied = running.peer.state_of_zab.applied
+                ledger.establish(server, epoch, applied.base, applied.after(applied.base))
 
 
 class World:
     """An ensemble under `config`; `seed` fixes every choice made here and inside the servers."""
 
-    def __init__(self, config: ZabConfig, seed: int = 0, watch: Watch | None = None) -> None:
+    def __init__(self, config: ZabConfig, seed: int = 0) -> None:
         self.config = config
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
@@ -35,10 +56,11 @@ class World:
         self.ledger = Ledger()
         self.acknowledged = Acknowledged()
         self.clients: list[Client] = []
-        self.watch = watch
+        self.observers = Observers()
+        self.observers.add(_LedgerKeeper(self))
         self.held: set[tuple[PeerId, PeerId]] = set()  # ways (source, target) that `settle` delivers nothing of
         self.machines = {
-            me: Machine(me, config, self.clock, self.network, self.rng, self._on_effect) for me in config.members
+            me: Machine(me, config, self.clock, self.network, self.rng, self.observers) for me in config.members
         }
 
     @classmethod
@@ -174,20 +196,6 @@ class World:
         )
 
     # -- what is checked
-
-    def _on_effect(self, server: PeerId, effect: PeerEffect) -> None:
-        match effect:
-            case Deliver(batch):
-                self.ledger.deliver(server, batch)
-            case Entered(ServerState.LOOKING):
-                self.ledger.look(server)
-            case Entered(ServerState.LEADING, Phase.BROADCAST, epoch):
-                running = self.machines[server].server
-                assert running is not None
-                applied = running.peer.state_of_zab.applied
-                self.ledger.establish(server, epoch, applied.base, applied.after(applied.base))
-        if self.watch is not None:
-            self.watch(server, effect)
 
     def check_calm(self) -> None:
         """At rest, with every server up: logs, trees and replies agree with what was committed."""

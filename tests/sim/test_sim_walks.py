@@ -10,6 +10,7 @@ from lab.sim import explore
 from lab.sim.chaos import Chaos
 from lab.sim.client import Outcome
 from lab.sim.ledger import InvariantError
+from lab.sim.observer import EffectObserver
 from lab.sim.script import Script
 from lab.sim.trace import trace_effect
 from lab.sim.world import World
@@ -45,7 +46,7 @@ def test_calm_stays_calm():
             if isinstance(effect, Entered | CloseSession):
                 changes.append((server, effect))
 
-        world.watch = watch
+        world.observers.add(EffectObserver(watch))
         world.advance(3_000)
         assert changes == []
 
@@ -61,7 +62,7 @@ def test_walks_get_somewhere():
 def test_one_seed_is_one_history():
     def trace(seed: int) -> list[str]:
         world, lines = World.from_seed(seed), list[str]()
-        world.watch = lambda me, effect: lines.extend(trace_effect(me, effect)[1])
+        world.observers.add(EffectObserver(lambda me, effect: lines.extend(trace_effect(me, effect)[1])))
         world.start()
         Chaos(world).run(30)
         return lines

@@ -1,0 +1,106 @@
+"""Who looks on while a world is at work: invariants, traces, counters.
+
+An observer overrides what it wants to see; what it leaves alone costs nothing.  To object it raises InvariantError.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+
+from lab.service.events import ServerEvent
+from lab.service.server import Server
+from lab.zab.config import PeerId
+from lab.zab.effects import PeerEffect
+
+
+class MachineEvent(Enum):
+    """What happened to a machine, as opposed to the server on it."""
+
+    STARTED = "started"  # a process runs with what the disk holds; shown before its first event
+    REFUSED = "refused"  # the disk is damaged, so that no process came up
+    CRASHED = "crashed"  # the process ended; what it had written is still there
+    LOST_POWER = "lost power"  # the process ended, and of what was not durable only some is there
+    WIPED = "wiped"  # the disk of a dead server is an empty one now
+
+
+class Observer:
+    """Base of all observers.
+
+    Each event of a server is shown before its step, each effect of its peer in list order, right before it is carried
+    out: whatever stands before it in the list has happened, and is durable if it had to be.  A process that dies
+    between two effects shows nothing more.  Upcalls are shown in their place, too, though the server carried them out
+    while it made the list: its state, and its tree, are those after the whole step.
+    """
+
+    events: tuple[type[ServerEvent], ...] | None = None  # the kinds that `on_event` is called for; None: all
+    effects: tuple[type[PeerEffect], ...] | None = None  # the kinds that `on_effect` is called for; None: all
+
+    def on_event(self, server: PeerId, event: ServerEvent) -> None: ...
+
+    def on_effect(self, server: PeerId, effect: PeerEffect) -> None: ...
+
+    def on_stepped(self, server: PeerId, running: Server) -> None:
+        """An event and everything it brought about is done."""
+
+    def on_machine(self, server: PeerId, what: MachineEvent) -> None: ...
+
+
+class EffectObserver(Observer):
+    """Hands every effect to a function."""
+
+    def __init__(self, watch: Callable[[PeerId, PeerEffect], object]) -> None:
+        self._watch = watch
+
+    def on_effect(self, server: PeerId, effect: PeerEffect) -> None:
+        self._watch(server, effect)
+
+
+_OnEvent = Callable[[PeerId, ServerEvent], None]
+_OnEffect = Callable[[PeerId, PeerEffect], None]
+
+
+class Observers:
+    """All observers of a world, asked in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._all: list[Observer] = []
+        self._on_event: dict[type[ServerEvent], tuple[_OnEvent, ...]] = {}  # by kind, filled when one is first seen
+        self._on_effect: dict[type[PeerEffect], tuple[_OnEffect, ...]] = {}
+        self._on_stepped: tuple[Callable[[PeerId, Server], None], ...] = ()
+
+    def add(self, observer: Observer) -> None:
+        self._all.append(observer)
+        self._on_event.clear()
+        self._on_effect.clear()
+        self._on_stepped = tuple(each.on_stepped for each in self._all if _overrides(each, "on_stepped"))
+
+    def event(self, server: PeerId, event: ServerEvent) -> None:
+        kind = type(event)
+        watching = self._on_event.get(kind)
+        if watching is None:
+            wanting = (each for each in self._all if each.events is None or kind in each.events)
+            watching = tuple(each.on_event for each in wanting if _overrides(each, "on_event"))
+            self._on_event[kind] = watching
+        for watch in watching:
+            watch(server, event)
+
+    def effect(self, server: PeerId, effect: PeerEffect) -> None:
+        kind = type(effect)
+        watching = self._on_effect.get(kind)
+        if watching is None:
+            wanting = (each for each in self._all if each.effects is None or kind in each.effects)
+            watching = tuple(each.on_effect for each in wanting if _overrides(each, "on_effect"))
+            self._on_effect[kind] = watching
+        for watch in watching:
+            watch(server, effect)
+
+    def stepped(self, server: PeerId, running: Server) -> None:
+        for watch in self._on_stepped:
+            watch(server, running)
+
+    def machine(self, server: PeerId, what: MachineEvent) -> None:
+        for each in self._all:
+            each.on_machine(server, what)
+
+
+def _overrides(observer: Observer, method: str) -> bool:
+    return getattr(type(observer), method) is not getattr(Observer, method)
