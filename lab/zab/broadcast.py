@@ -8,7 +8,6 @@ from lab.zab.config import PeerId
 from lab.zab.effects import PeerEffect, Send
 from lab.zab.events import Session
 from lab.zab.messages import Sync, TxnBatch
-from lab.zab.quorum import quorum_frontier
 from lab.zab.state import PeerState
 from lab.zab.zxid import Zxid, make_zxid
 
@@ -17,6 +16,7 @@ class Broadcast:
     """The proposals of one epoch that are not committed yet, and who has acknowledged what."""
 
     def __init__(self, state: PeerState, epoch: int) -> None:
+        self._quorum = state.quorum
         self._epoch_start = make_zxid(epoch, 0)
         self.last_proposed: Zxid = self._epoch_start
         self.last_committed: Zxid = self._epoch_start
@@ -43,7 +43,7 @@ class Broadcast:
         if zxid <= self.acked[voter]:
             return []
         self.acked[voter] = zxid
-        frontier, committed = quorum_frontier(self.acked), list[TxnBatch]()
+        frontier, committed = self._quorum.frontier(self.acked), list[TxnBatch]()
         while self.outstanding and self.outstanding[0].last <= frontier:
             committed.append(self.outstanding.popleft())
             self.last_committed = committed[-1].last

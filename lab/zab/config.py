@@ -13,6 +13,8 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     voters: tuple[PeerId, ...]
     observers: tuple[PeerId, ...] = ()
+    weights: tuple[int, ...] = ()  # one for each voter, in their order; without: 1 each (ZooKeeper: weight.x)
+    groups: tuple[tuple[PeerId, ...], ...] = ()  # of voters, for hierarchical quorums (zab.md 1.1; ZooKeeper: group.x)
 
     init_limit_ticks: int = 20  # to connect and synchronise without progress (ZooKeeper: initLimit, Z-18)
     sync_limit_ticks: int = 5  # to answer a ping (ZooKeeper: syncLimit)
@@ -37,6 +39,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ConfigError(f"voters={self.voters} observers={self.observers}: a server id stands twice")
         if not all(1 <= peer <= PEER_ID_MAX for peer in members):
             raise ConfigError(f"voters={self.voters} observers={self.observers}: ids are 1 to {PEER_ID_MAX}")
+        self._check_quorums()
         for field, least in (
             ("sync_limit_ticks", 2),
             ("finalize_wait_ms", 0),
@@ -57,6 +60,14 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 f"notify_interval_ms_max={self.notify_interval_ms_max} is below "
                 f"notify_interval_ms={self.notify_interval_ms}"
             )
+
+    def _check_quorums(self) -> None:
+        if self.weights and len(self.weights) != len(self.voters):
+            raise ConfigError(f"weights={self.weights}: one for each of the {len(self.voters)} voters, or none at all")
+        if self.weights and (min(self.weights) < 0 or max(self.weights) == 0):
+            raise ConfigError(f"weights={self.weights}: none may be below 0, and one has to be above")
+        if self.groups and sorted(peer for group in self.groups for peer in group) != sorted(self.voters):
+            raise ConfigError(f"groups={self.groups}: each voter of {self.voters} stands in exactly one group")
 
     @property
     def members(self) -> tuple[PeerId, ...]:

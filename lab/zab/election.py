@@ -10,7 +10,7 @@ from lab.zab.config import PeerId, ZabConfig
 from lab.zab.constants import NO_ZXID
 from lab.zab.effects import CancelTimer, HostEffect, Notify, SetTimer
 from lab.zab.messages import Notification, ServerState, Vote
-from lab.zab.quorum import is_quorum
+from lab.zab.quorum import Quorum
 from lab.zab.zxid import Epoch, Zxid
 
 FINALIZE = "finalize"  # the quiet period
@@ -41,10 +41,13 @@ class Outcome:
 class Election:
     """The round, the ballot box and the vote of one server."""
 
-    def __init__(self, me: PeerId, config: ZabConfig) -> None:
+    def __init__(self, me: PeerId, config: ZabConfig, quorum: Quorum) -> None:
         self.me = me
         self.config = config
-        self.is_voter = me in config.voters
+        self._quorum = quorum
+        # Differs from ZooKeeper (zab.md 3.4), where a voter of weight 0 votes for itself to the end and follows only
+        # once others report a leader: here it looks on as an observer does, and decides when they decide.
+        self.is_elector = me in quorum.electors
         self.round = 0
         self.vote = NOBODY
         self._initial = NOBODY
@@ -57,7 +60,7 @@ class Election:
     def begin(self, current_epoch: Epoch, last_zxid: Zxid, may_vote: bool, ended: set[PeerId]) -> Outcome:
         """Enter LOOKING with a new round; `ended` are the voters whose links are known to have ended."""
         self.round += 1
-        self._initial = Vote(current_epoch, last_zxid, self.me) if self.is_voter and may_vote else NOBODY
+        self._initial = Vote(current_epoch, last_zxid, self.me) if self.is_elector and may_vote else NOBODY
         self.vote = self._initial
         self._box, self._settled, self._announced, self._quiet_for = {}, {}, set(), None
         self._interval_ms = self.config.notify_interval_ms
@@ -86,7 +89,7 @@ class Election:
 
     def on_peer_up(self, peer: PeerId) -> list[HostEffect]:
         """A fresh link: what was sent before is lost, so say it again (zab.md 3.2)."""
-        return [Notify((peer,), self.notification(ServerState.LOOKING))] if peer in self.config.voters else []
+        return [Notify((peer,), self.notification(ServerState.LOOKING))] if peer in self._quorum.electors else []
 
     def on_peer_down(self, ended: set[PeerId]) -> Outcome:
         return self._count([], ended)
@@ -94,11 +97,11 @@ class Election:
     def on_notification(self, sender: PeerId, incarnation: int, theirs: Notification, ended: set[PeerId]) -> Outcome:
         effects: list[HostEffect] = []
         looking = theirs.state is ServerState.LOOKING
-        if sender not in self.config.voters:
+        if sender not in self._quorum.electors:
             return Outcome([Notify((sender,), self.notification(ServerState.LOOKING))] if looking else [])
         if theirs.announce:
             effects += self._on_announcement(incarnation, theirs)
-        if theirs.vote.leader not in self.config.voters:
+        if theirs.vote.leader not in self._quorum.electors:
             return Outcome(effects)  # a voter that may not vote has nobody to propose
         if not looking:
             return self._join_existing(sender, theirs, effects)
@@ -108,7 +111,7 @@ class Election:
             if self._initial != NOBODY:
                 effects.append(Notify((sender,), self.notification(ServerState.LOOKING)))
             return Outcome(effects)
-        if self.is_voter and self._initial == NOBODY:
+        if self.is_elector and self._initial == NOBODY:
             return Outcome(effects)  # its data may be lost: it joins a running ensemble but elects nobody (Z-12)
         # Differs from ZooKeeper (zab.md 3.8): who answered as a member of an ensemble has not kept our vote; now that
         # it looks, too, it is told again.  Else both would wait for the re-send, 200 ms after most leader crashes.
@@ -139,15 +142,15 @@ class Election:
     def _tell_all(self) -> list[HostEffect]:
         """Send the vote to all voters; to oneself by putting it straight into the box (zab.md 3.2)."""
         mine = self.notification(ServerState.LOOKING)
-        if self.is_voter and self._initial != NOBODY:
+        if self.is_elector and self._initial != NOBODY:
             self._box[self.me] = mine
-        to = tuple(peer for peer in sorted(self.config.voters) if peer != self.me)
+        to = tuple(peer for peer in self._quorum.electors if peer != self.me)
         return [Notify(to, mine)] if to else []
 
     def _has_quorum(self) -> bool:
         mine = self.notification(ServerState.LOOKING)
         agreeing = [peer for peer, theirs in self._box.items() if is_same_vote(theirs, mine)]
-        return self.vote.leader != 0 and is_quorum(agreeing, self.config.voters)
+        return self.vote.leader != 0 and self._quorum.contains(agreeing)
 
     def _count(self, effects: list[HostEffect], ended: set[PeerId]) -> Outcome:
         """Decide if nobody else can change the result, else wait for the quiet period (Z-17)."""
@@ -156,7 +159,7 @@ class Election:
         mine = self.notification(ServerState.LOOKING)
         if self.config.finalize_early and all(
             peer in ended or ((box := self._box.get(peer)) is not None and is_same_vote(box, mine))
-            for peer in self.config.voters
+            for peer in self._quorum.electors
         ):
             return self._decide(effects)
         if self._quiet_for != (self.vote, self.round):
@@ -183,7 +186,7 @@ class Election:
         return Outcome(effects)
 
     def _reported(self, reports: dict[PeerId, Notification], theirs: Notification) -> bool:
-        return is_quorum([peer for peer, other in reports.items() if is_same_vote(other, theirs)], self.config.voters)
+        return self._quorum.contains([peer for peer, other in reports.items() if is_same_vote(other, theirs)])
 
     def _is_confirmed(self, reports: dict[PeerId, Notification], leader: PeerId, round_: int) -> bool:
         if leader == self.me:

@@ -44,7 +44,6 @@ from lab.zab.messages import (
     UpToDate,
 )
 from lab.zab.phases import HANDLER_PHASES, Bootstrap
-from lab.zab.quorum import is_quorum
 from lab.zab.state import PeerState
 from lab.zab.sync_plan import SyncPlan, plan_from_disk, plan_sync
 from lab.zab.zxid import counter_of, epoch_of, make_zxid, show
@@ -188,7 +187,7 @@ class Leader:
 
     def _has_quorum(self) -> bool:
         voters = [peer for peer, handler in self.handlers.items() if handler.is_voter]
-        return is_quorum([self.state.me, *voters], self.state.config.voters)
+        return self.state.quorum.contains([self.state.me, *voters])
 
     def _note_progress(self, phase: Phase) -> None:
         if self.phase is phase:
@@ -222,7 +221,7 @@ class Leader:
 
     def _propose_epoch(self) -> list[PeerEffect]:
         """With a quorum of promises the new epoch is greater than any of them (4.2 step 2)."""
-        if not is_quorum(self._connecting, self.state.config.voters):
+        if not self.state.quorum.contains(self._connecting):
             return []
         self.epoch = self._epoch_max + 1
         effects: list[PeerEffect] = [self.state.save_accepted_epoch(self.epoch)]
@@ -251,7 +250,7 @@ class Leader:
     # -- synchronization ---------------------------------------------------------------------------
 
     def _try_synchronize(self) -> list[PeerEffect]:
-        if self.phase is not Phase.DISCOVERY or not is_quorum(self._epoch_acked, self.state.config.voters):
+        if self.phase is not Phase.DISCOVERY or not self.state.quorum.contains(self._epoch_acked):
             return []
         self.phase = Phase.SYNCHRONIZATION
         self._progress_tick = self._tick
@@ -285,7 +284,7 @@ class Leader:
         return [*effects, Send(to, NewLeader(self.epoch))]
 
     def _try_establish(self) -> list[PeerEffect]:
-        if self.phase is not Phase.SYNCHRONIZATION or not is_quorum(self._new_leader_acked, self.state.config.voters):
+        if self.phase is not Phase.SYNCHRONIZATION or not self.state.quorum.contains(self._new_leader_acked):
             return []
         self.phase = Phase.BROADCAST
         synced = [handler for handler in self._sorted_handlers() if handler.stage is Bootstrap.SYNCED]

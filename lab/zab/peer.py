@@ -33,7 +33,6 @@ from lab.zab.events import (
 from lab.zab.leader import Leader
 from lab.zab.learner import Learner
 from lab.zab.messages import FollowerInfo, ObserverInfo, Phase, ServerState
-from lab.zab.quorum import is_quorum
 from lab.zab.state import PeerState
 from lab.zab.zxid import Zxid
 
@@ -49,7 +48,7 @@ class Peer:
         self.me = me
         self.config = config
         self.state_of_zab = PeerState(me, config, recovered)
-        self.election = Election(me, config)
+        self.election = Election(me, config, self.state_of_zab.quorum)
         self.role: Leader | Learner | None = None  # None: LOOKING
         self.last_problem = ""  # why the last role ended, or which session was closed and why; for people
         self._recovered: Recovered | None = recovered
@@ -86,7 +85,7 @@ class Peer:
     @property
     def reaches_quorum(self) -> bool:
         """Whether a quorum of voters, itself included, is up and linked: without one no leader can be found."""
-        return is_quorum([self.me, *self._links], self.config.voters)
+        return self.state_of_zab.quorum.contains([self.me, *self._links])
 
     @property
     def next_zxid(self) -> Zxid:

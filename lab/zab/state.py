@@ -19,6 +19,7 @@ from lab.zab.effects import (
 )
 from lab.zab.events import History, Recovered
 from lab.zab.messages import TxnBatch
+from lab.zab.quorum import quorum_of
 from lab.zab.zxid import Zxid, epoch_of, follows
 
 
@@ -28,6 +29,7 @@ class PeerState:
     def __init__(self, me: PeerId, config: ZabConfig, recovered: Recovered) -> None:
         self.me = me
         self.config = config
+        self.quorum = quorum_of(config)
         self.accepted_epoch = recovered.accepted_epoch
         self.current_epoch = recovered.current_epoch
         self.may_vote = recovered.may_vote

@@ -10,13 +10,13 @@ from lab.cli import main
 from lab.service.transactions import ErrorTxn, encode_txns
 from lab.sim.explore import examine, examine_many, trace
 from lab.sim.ledger import InvariantError, Ledger
-from lab.zab import broadcast
 from lab.zab.batches import make_batch
+from lab.zab.quorum import Majority
 from lab.zab.zxid import make_zxid
 
 
 def commit_on_any_ack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broadcast, "quorum_frontier", lambda acked: max(acked.values()))
+    monkeypatch.setattr(Majority, "frontier", lambda _, acked: max(acked.values()))
 
 
 def test_a_planted_bug_is_found_and_its_finding_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch):

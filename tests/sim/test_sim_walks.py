@@ -20,6 +20,7 @@ from lab.zab.leader import Leader
 from lab.zab.learner import Learner
 from lab.zab.messages import TxnBatch
 from lab.zab.phases import Bootstrap
+from lab.zab.quorum import Majority
 
 
 def walk(seed: int, ticks: int = 80) -> World:
@@ -85,7 +86,7 @@ def test_faults_are_data():
 
 
 def test_walks_find_a_commit_without_a_quorum(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lab.zab.broadcast.quorum_frontier", lambda acked: max(acked.values()))
+    monkeypatch.setattr(Majority, "frontier", lambda _, acked: max(acked.values()))
     with pytest.raises(InvariantError, match="INV-5"):
         walk_all(range(60))
 

@@ -5,7 +5,6 @@ import pytest
 
 from lab.zab.config import ZabConfig
 from lab.zab.errors import ConfigError
-from lab.zab.quorum import is_quorum
 
 
 @pytest.mark.parametrize(
@@ -24,6 +23,12 @@ from lab.zab.quorum import is_quorum
         ({"max_outstanding": -1}, "max_outstanding=-1"),
         ({"batch_txns_max": 0}, "batch_txns_max=0"),
         ({"commit_log_count": 0}, "commit_log_count=0"),
+        ({"weights": (1, 1)}, r"weights=\(1, 1\): one for each of the 3 voters"),
+        ({"weights": (1, 1, -1)}, r"weights=\(1, 1, -1\): none may be below 0"),
+        ({"weights": (0, 0, 0)}, r"weights=\(0, 0, 0\): .* one has to be above"),
+        ({"groups": ((1, 2), (2, 3))}, "each voter of .* stands in exactly one group"),
+        ({"groups": ((1,), (2,))}, "each voter of .* stands in exactly one group"),
+        ({"groups": ((1, 2), (3, 4))}, "each voter of .* stands in exactly one group"),
     ],
 )
 def test_bad_setting_is_named(settings: dict[str, object], part: str):
@@ -34,12 +39,6 @@ def test_bad_setting_is_named(settings: dict[str, object], part: str):
 def test_unknown_field_is_refused():
     with pytest.raises(msgspec.ValidationError, match="sink_limit_ticks"):
         msgspec.convert({"voters": [1], "sink_limit_ticks": 3}, ZabConfig)
-
-
-@pytest.mark.parametrize(("voters", "quorum"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, 4), (7, 4), (9, 5)])
-def test_quorum_of(voters: int, quorum: int):
-    smallest = next(n for n in range(voters + 1) if is_quorum(range(n), range(voters)))
-    assert smallest == quorum
 
 
 def test_members_are_voters_and_observers():

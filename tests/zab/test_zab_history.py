@@ -1,4 +1,4 @@
-"""Zxids, the commit log, and the frontier of acknowledgements."""
+"""Zxids and the commit log."""
 
 import msgspec
 import pytest
@@ -9,7 +9,6 @@ from zab_parties import batch, batches, z
 from lab.zab import commit_log
 from lab.zab.commit_log import CommitLog
 from lab.zab.messages import TxnBatch
-from lab.zab.quorum import is_quorum, quorum_frontier
 from lab.zab.zxid import counter_of, epoch_of, follows, make_zxid, show
 
 
@@ -97,51 +96,3 @@ def test_what_follows_a_zxid(cut: int):
         log.append(part)
     after = ([z("1.3"), *held])[min(cut, 5)]
     assert zxids(*log.after(after)) == [zxid for zxid in held if zxid > after]
-
-
-# -- quorums
-
-
-@pytest.mark.parametrize(
-    ("members", "voters", "quorum"),
-    [
-        ({1, 2}, 3, True),
-        ({1}, 3, False),
-        ({1, 2}, 4, False),  # half is no majority
-        ({1, 2, 3}, 4, True),
-        ({1, 2, 3}, 6, False),  # P3
-        ({1, 8, 9}, 3, False),  # strangers do not count (INV-16)
-        ([1, 1, 1], 3, False),  # nobody counts twice
-        ({1}, 1, True),
-    ],
-)
-def test_strict_majority_of_voters(members: set[int], voters: int, quorum: bool):
-    assert is_quorum(members, range(1, voters + 1)) is quorum
-
-
-@given(st.integers(1, 9))
-def test_any_two_quorums_intersect(voters: int):
-    smallest = next(n for n in range(voters + 1) if is_quorum(range(n), range(voters)))
-    assert 2 * smallest > voters
-
-
-@pytest.mark.parametrize(
-    ("counters", "frontier"),
-    [
-        ((5, 0, 0), 0),  # the leader alone decides nothing
-        ((5, 3, 4), 4),  # a laggard does not hold the others back
-        ((5, 5, 0, 0), 0),  # two of four is not a majority
-        ((5, 5, 3, 0), 3),
-        ((7,), 7),
-        ((7, 2), 2),
-    ],
-)
-def test_quorum_frontier(counters: tuple[int, ...], frontier: int):
-    assert quorum_frontier(dict(enumerate(counters))) == frontier
-
-
-@given(st.lists(st.integers(0, 20), min_size=1, max_size=9))
-def test_frontier_is_the_greatest_zxid_with_a_quorum(counters: list[int]):
-    acked = dict(enumerate(counters))
-    expected = max(z for z in range(21) if is_quorum([p for p in acked if acked[p] >= z], acked) or z == 0)
-    assert quorum_frontier(acked) == expected
