@@ -140,6 +140,8 @@ class Server:
             case Restore(history):
                 self.tree = Tree.load(history.chunks)
                 self.applied_zxid = max(history.base, 0)
+                for batch in history.batches:
+                    self._apply(batch.first, decode_txns(batch.body))
             case LoadSnapshot(data, first, last):
                 self._load_snapshot(data, first, last)
             case StreamSnapshot(to):

@@ -127,7 +127,8 @@ def _show_tree(effect: PeerEffect) -> str | None:
         case Replay(batch):
             return f"replay {show_batch(batch)}"
         case Restore(history):
-            return f"restore snapshot {show(history.base)}"
+            log = f" and the log up to {show(history.last)}" if history.last != history.base else ""
+            return f"restore snapshot {show(history.base)}{log}"
         case LoadSnapshot(_, _, True):
             return "load snapshot"
     return None

@@ -50,7 +50,7 @@ class MemoryStore:
         """There is nothing to let go of."""
 
     def _history(self) -> History:
-        return History(self._base, tuple(self._chunks), tuple(self._batches))
+        return History(self._base, tuple(self._chunks), tuple(self._batches), self._end)
 
     @property
     def _end(self) -> Zxid:

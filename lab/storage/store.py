@@ -138,9 +138,9 @@ class FileStore:
 
     def _history(self) -> History:
         if self._log is None or self._generation is None:
-            return History(NO_ZXID, (), ())
+            return History(NO_ZXID, (), (), NO_ZXID)
         chunks: Iterable[bytes] = read_snapshot(self._disk, self._generation.snapshot, self._generation.base)
-        return History(self._log.base, chunks, self._log.batches(self._log.base))
+        return History(self._log.base, chunks, self._log.batches(self._log.base), self._log.last)
 
     # -- the log
 

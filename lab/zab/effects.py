@@ -127,13 +127,17 @@ class FirstCommit(Effect, frozen=True):
 
 
 class Replay(Effect, frozen=True):
-    """*upcall*: apply to the tree outside of BROADCAST; nobody is answered."""
+    """*upcall*: apply what was just logged to the tree outside of BROADCAST; nobody is answered."""
 
     batch: TxnBatch
 
 
 class Restore(Effect, frozen=True):
-    """*upcall*: the tree becomes this history's snapshot; Replays of its log follow."""
+    """*upcall*: the tree becomes this history: its snapshot, then every batch of its log applied.
+
+    Both are to be walked to their ends, batch by batch: a log need not fit into memory, and the core learns what it
+    holds from the same walk (ZooKeeper: PlayBackListener).
+    """
 
     history: History
 

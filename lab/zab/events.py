@@ -24,12 +24,13 @@ class History(msgspec.Struct, frozen=True):
     """What a disk holds: a snapshot (`chunks`, made by the service, of the tree as of `base`), then the log after it.
 
     The iterables may read lazily and can be walked once.  `base` is NO_ZXID for a server that has nothing, not even the
-    empty snapshot.0 of a new one (Z-12).
+    empty snapshot.0 of a new one (Z-12).  `last` is where the log ends, the base if it is empty.
     """
 
     base: Zxid
     chunks: Iterable[bytes]
     batches: Iterable[TxnBatch]
+    last: Zxid
 
 
 class Recovered(msgspec.Struct, frozen=True):

@@ -138,10 +138,10 @@ class Learner:
         if event.history is None:
             self.state.need_snap = True
             return [CloseSession(self.leader, self.session), *self.connect(next_session)]
-        effects = self.state.restore(event.history)
+        restore = self.state.restore(event.history)
         self._received = self.state.last_zxid
         self._synced_history = True
-        return effects
+        return [restore]
 
     def on_flushed(self, zxid: Zxid) -> list[PeerEffect]:
         """Acknowledge what is durable, once serving and only in the leader's epoch (Z-3)."""

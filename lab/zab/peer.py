@@ -155,9 +155,9 @@ class Peer:
 
     def _start(self) -> list[PeerEffect]:
         assert self._recovered is not None, "started twice"
-        effects = self.state_of_zab.restore(self._recovered.history)
-        self._recovered = None  # what was read from disk is in the tree now
-        return [*effects, *self._look()]
+        restore = self.state_of_zab.restore(self._recovered.history)
+        self._recovered = None
+        return [restore, *self._look()]
 
     # -- links and sessions ------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 The methods change the state and return the effects that make the change durable, so the two cannot drift apart.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from lab.zab.commit_log import CommitLog
 from lab.zab.config import PeerId, ZabConfig
@@ -43,16 +43,15 @@ class PeerState:
     def is_voter(self) -> bool:
         return self.me in self.config.voters
 
-    def restore(self, history: History) -> list[PeerEffect]:
-        """Rebuild the tree from what the disk holds: its snapshot, then its whole log (zab.md 7.4)."""
+    def restore(self, history: History) -> Restore:
+        """Rebuild the tree from what the disk holds: its snapshot, then its whole log (zab.md 7.4).
+
+        `applied` is filled while the service walks the log, in the effect's place (S33).
+        """
         self.applied = CommitLog(history.base, self.config.commit_log_count)
-        self.last_zxid = history.base
-        effects: list[PeerEffect] = [Restore(history)]
-        for batch in history.batches:
-            assert follows(batch.first, self.last_zxid), f"hole in the log: {batch.first:#x} after {self.last_zxid:#x}"
-            self.last_zxid = batch.last
-            effects.append(self.replay(batch))
-        return effects
+        self.last_zxid = history.last
+        played_back = _play_back(history, self.applied)
+        return Restore(History(history.base, history.chunks, played_back, history.last))
 
     def replace_by_snapshot(self, zxid: Zxid) -> None:
         """The tree and the disk have become the snapshot of `zxid` with an empty log."""
@@ -91,3 +90,11 @@ class PeerState:
 
     def replay_all(self, tail: Iterable[TxnBatch]) -> list[PeerEffect]:
         return [self.replay(batch) for batch in tail]
+
+
+def _play_back(history: History, applied: CommitLog) -> Iterator[TxnBatch]:
+    """The batches of `history` as they are walked, each noted in `applied` (ZooKeeper: PlayBackListener)."""
+    for batch in history.batches:
+        applied.append(batch)  # asserts that there is no hole
+        yield batch
+    assert applied.last == history.last, f"the log ends at {applied.last:#x}, not at {history.last:#x}"

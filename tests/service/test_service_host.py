@@ -47,7 +47,7 @@ class Rig:
         self.log: list[str] = []
         self.observed: list[Observed] = []
         self.clock, self.links, self.store = FakeClock(), FakeLinks(self.log), FakeStore(self.log)
-        recovered = Recovered(0, 0, History(0, (), ()), may_vote=True)
+        recovered = Recovered(0, 0, History(0, (), (), 0), may_vote=True)
         self.server = Server(me, config, recovered, random.Random(0))
         self.host = Host(self.server, self.store, self.links, self.clock, tick_ms=100, observe=self.observed.append)
         self.host.start()

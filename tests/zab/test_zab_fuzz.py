@@ -8,6 +8,7 @@ from zab_parties import (
     batch,
     elected_leader,
     established_leader,
+    history,
     looking_learner,
     serving_learner,
 )
@@ -15,7 +16,6 @@ from zab_parties import (
 from lab.zab.effects import Append, Barrier, Install, SaveAcceptedEpoch, SaveCurrentEpoch, Truncate
 from lab.zab.events import (
     Flushed,
-    History,
     Notified,
     PeerDown,
     PeerEvent,
@@ -127,7 +127,7 @@ class HonestHost:
                     self._unflushed = None
                 case Truncate(gen, zxid):
                     self._unflushed = None
-                    self._step(Truncated(gen, History(zxid, (), ()) if zxid % 2 else None))
+                    self._step(Truncated(gen, history(base=zxid) if zxid % 2 else None))
 
 
 @settings(max_examples=300)

@@ -1,14 +1,21 @@
-"""Zxids and the commit log."""
+"""Zxids, the commit log, and recovery."""
+
+import random
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from zab_parties import batch, batches, z
+from zab_parties import THREE, batch, batches, z
 
 from lab.zab import commit_log
 from lab.zab.commit_log import CommitLog
+from lab.zab.config import ZabConfig
+from lab.zab.effects import Restore
+from lab.zab.events import History, Recovered, Start
 from lab.zab.messages import TxnBatch
+from lab.zab.peer import Peer
 from lab.zab.zxid import counter_of, epoch_of, follows, make_zxid, show
 
 
@@ -96,3 +103,42 @@ def test_what_follows_a_zxid(cut: int):
         log.append(part)
     after = ([z("1.3"), *held])[min(cut, 5)]
     assert zxids(*log.after(after)) == [zxid for zxid in held if zxid > after]
+
+
+# -- recovery
+
+
+def test_recovery_walks_a_log_as_the_tree_is_rebuilt_and_keeps_only_its_end():
+    """S33: a log longer than memory; the commit log learns of each batch from the service's walk over it."""
+    walked: list[int] = []
+
+    def batches_of_a_long_log() -> Iterator[TxnBatch]:
+        for counter in range(1, 1001):
+            walked.append(counter)
+            yield batch(make_zxid(1, counter))
+
+    config = ZabConfig(voters=(1, 2, 3), commit_log_count=10)
+    held = History(0, (), batches_of_a_long_log(), z("1.1000"))
+    peer = Peer(1, config, Recovered(1, 1, held, may_vote=True), random.Random(0))
+    restore = peer.step(Start())[0]
+    assert isinstance(restore, Restore)
+    assert (walked, peer.last_zxid) == ([], z("1.1000"))
+    walk = iter(restore.history.batches)
+    for counter in range(1, 1001):
+        assert next(walk).last == peer.state_of_zab.applied.last == z(f"1.{counter}")
+        assert len(walked) == counter
+    assert next(walk, None) is None
+    assert [held.first for held in peer.state_of_zab.applied.after(z("1.990"))] == [
+        z(f"1.{counter}") for counter in range(991, 1001)
+    ]
+    assert peer.state_of_zab.applied.base == z("1.990")
+
+
+@pytest.mark.parametrize("last", ["1.2", "1.4", "2.1"])
+def test_a_log_that_does_not_end_where_it_was_said_to_is_our_bug(last: str):
+    held = History(0, (), batches(("1.1", 3)), z(last))
+    peer = Peer(1, THREE, Recovered(2, 1, held, may_vote=True), random.Random(0))
+    restore = peer.step(Start())[0]
+    assert isinstance(restore, Restore)
+    with pytest.raises(AssertionError, match="the log ends at"):
+        list(restore.history.batches)

@@ -6,6 +6,7 @@ from zab_parties import (
     Party,
     batch,
     batches,
+    history,
     looking_learner,
     serving_learner,
     session_of,
@@ -23,7 +24,6 @@ from lab.zab.effects import (
     Install,
     LoadSnapshot,
     Replay,
-    Restore,
     SaveAcceptedEpoch,
     SaveCurrentEpoch,
     Serve,
@@ -31,7 +31,7 @@ from lab.zab.effects import (
     Synced,
     Truncate,
 )
-from lab.zab.events import Flushed, Forward, History, PeerDown, Received, SessionClosed, SyncAsked, Tick, Truncated
+from lab.zab.events import Flushed, Forward, PeerDown, Received, SessionClosed, SyncAsked, Tick, Truncated
 from lab.zab.messages import (
     Ack,
     AckEpoch,
@@ -137,9 +137,9 @@ def test_trunc_rebuilds_the_tree_and_what_follows_reaches_the_log():
     tell(learner, LeaderInfo(2), Trunc(z("1.2")))
     gen = learner.peer.state_of_zab.gen
     assert learner.effects == [Truncate(gen, z("1.2"))]
-    learner.step(Truncated(gen, History(0, (), batches(("1.1", 2)))))
-    assert learner.kinds() == ["Restore", "Replay"]
-    assert learner.all(Restore)
+    learner.step(Truncated(gen, history(batch("1.1", 2))))
+    assert learner.kinds() == ["Restore"]
+    assert learner.restored == [batch("1.1", 2)]
     tell(learner, Proposal(batch("2.1")), Commit(z("2.1")), NewLeader(2))
     assert learner.kinds() == ["Append", "Replay", "SaveCurrentEpoch", "Ack"]
 

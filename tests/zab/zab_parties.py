@@ -7,7 +7,7 @@ import msgspec
 
 from lab.zab.batches import make_batch
 from lab.zab.config import ZabConfig
-from lab.zab.effects import Effect, PeerEffect, Send
+from lab.zab.effects import Effect, PeerEffect, Restore, Send
 from lab.zab.events import Flushed, History, Notified, PeerEvent, PeerUp, Received, Recovered, Start
 from lab.zab.messages import (
     Ack,
@@ -47,6 +47,10 @@ def batches(*runs: tuple[str, int]) -> list[TxnBatch]:
     return [batch(first, count) for first, count in runs]
 
 
+def history(*log: TxnBatch, base: Zxid = 0) -> History:
+    return History(base, (), log, log[-1].last if log else base)
+
+
 class Party:
     """A peer under test; `effects` are those of the last step."""
 
@@ -62,10 +66,11 @@ class Party:
         may_vote: bool = True,
         seed: int = 0,
     ) -> None:
-        recovered = Recovered(accepted, current, History(base, (), list(log)), may_vote)
+        recovered = Recovered(accepted, current, history(*log, base=base), may_vote)
         self.config = config
         self.peer = Peer(me, config, recovered, random.Random(seed))
         self.effects: list[PeerEffect] = []
+        self.restored: list[TxnBatch] = []
         self.step(Start())
         for other in config.members:
             if other != me:
@@ -73,6 +78,8 @@ class Party:
 
     def step(self, event: PeerEvent) -> list[PeerEffect]:
         self.effects = self.peer.step(event)
+        for restore in self.all(Restore):
+            self.restored = list(restore.history.batches)  # as the service does; the peer listens
         return self.effects
 
     def hear(self, sender: int, message: Message, session: int = 1) -> list[PeerEffect]:
