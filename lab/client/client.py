@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self, overload
 
 import msgspec
 
@@ -11,6 +11,8 @@ from lab.client.pool import PATIENCE_NS, SessionPool
 from lab.service.requests import (
     Children,
     Create,
+    Created,
+    CreateMode,
     Data,
     Delete,
     Done,
@@ -104,9 +106,19 @@ class Client:
         """Number of the last request."""
         return self._cxid
 
-    def create(self, path: str, data: bytes = b"") -> int:
-        """Returns the zxid."""
-        return self._done(Create(self._next(), path, data)).zxid
+    @overload
+    def create(self, path: str, data: bytes = b"", *, sequential: Literal[False] = False) -> int: ...
+
+    @overload
+    def create(self, path: str, data: bytes = b"", *, sequential: Literal[True]) -> str: ...
+
+    def create(self, path: str, data: bytes = b"", *, sequential: bool = False) -> int | str:
+        """Returns the zxid; of a sequential node its path, which is `path` and its number."""
+        if not sequential:
+            return self._done(Create(self._next(), path, data)).zxid
+        reply = self._ask(Create(self._next(), path, data, CreateMode.PERSISTENT_SEQUENTIAL))
+        assert isinstance(reply, Created), reply
+        return reply.path
 
     def set(self, path: str, data: bytes, version: int = -1) -> Done:
         return self._done(SetData(self._next(), path, data, version))

@@ -12,6 +12,7 @@ from lab.client.session import reply_count
 from lab.service.requests import (
     Children,
     Create,
+    Created,
     Data,
     Done,
     ErrorCode,
@@ -121,6 +122,8 @@ def _row(reply: Reply) -> tuple[int, int, int, int, int, bytes | None]:
             return reply.cxid, Outcome.ACKNOWLEDGED, reply.zxid, reply.version, -1, None
         case Data():
             return reply.cxid, Outcome.ACKNOWLEDGED, reply.zxid, reply.version, reply.mzxid, reply.data
+        case Created():
+            return reply.cxid, Outcome.ACKNOWLEDGED, reply.zxid, 0, -1, None
         case Failed():
             return reply.cxid, Outcome.FAILED, reply.zxid, -1, -1, None
         case StatReply():

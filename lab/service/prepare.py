@@ -6,50 +6,37 @@ outstanding.  The arrival order here is the total order of the epoch.
 
 from collections.abc import Sequence
 
+from lab.service.overlay import Overlay, Pending
 from lab.service.paths import is_valid_path
-from lab.service.requests import Connect, Create, Delete, ErrorCode, SetData
+from lab.service.requests import PATH_CHARS_MAX, Connect, Create, CreateMode, Delete, ErrorCode, SetData
 from lab.service.transactions import CreateTxn, DeleteTxn, ErrorTxn, OpenSessionTxn, SetDataTxn, Txn
 from lab.service.tree import Tree, parent_of
 
 Prepared = Connect | Create | Delete | SetData
 
-OVERLAY_PATHS_MAX = 100_000  # some 30 MB; at 150,000 writes/s on distinct paths it is reached every 0.7 s
-
-
-class _Pending:
-    """What a node will be once everything in flight is applied (ZooKeeper: ChangeRecord)."""
-
-    __slots__ = ("children", "exists", "version")
-
-    def __init__(self, exists: bool, version: int, children: int) -> None:
-        self.exists = exists
-        self.version = version
-        self.children = children
+SEQUENCE_MAX = 0x7FFFFFFF  # the last number a sequential node can get (zab.md 8.1)
 
 
 class Preparer:
-    """Validation of one leadership; a new leader starts a new one from its applied tree.
-
-    The overlay keeps a path until nothing at all is in flight (`forget`).  Under a load that never pauses that moment
-    must be made: once the overlay `is_full` its owner proposes nothing more until it has come.
-    """
+    """Validation of one leadership; a new leader starts a new one from its applied tree."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._overlay: dict[str, _Pending] = {}
+        self._overlay = Overlay(tree)
         self._attachments = dict(tree.sessions)
 
     def forget(self) -> None:
         """Nothing is in flight: the tree alone says what is."""
-        self._overlay.clear()
+        self._overlay.forget()
 
     @property
     def is_full(self) -> bool:
-        return len(self._overlay) >= OVERLAY_PATHS_MAX
+        """Whether nothing more may be prepared until nothing is in flight (`Overlay`)."""
+        return self._overlay.is_full
 
     def prepare(self, session: int, attachment: int, requests: Sequence[Prepared], into: list[Txn]) -> None:
         """Append one transaction per request."""
-        overlay = self._overlay
+        overlay = self._overlay.pending
         current = self._attachments.get(session) == attachment
         for request in requests:
             if type(request) is SetData and current:  # the hot path: everything else goes through _prepare_one
@@ -60,7 +47,7 @@ class Preparer:
                     if node is None:
                         into.append(ErrorTxn(session, request.cxid, ErrorCode.NO_NODE))
                         continue
-                    pending = overlay[path] = _Pending(True, node.version, len(node.children or ()))
+                    pending = overlay[path] = Pending(True, node.version, len(node.children or ()), node.creates)
                 elif not pending.exists:
                     into.append(ErrorTxn(session, request.cxid, ErrorCode.NO_NODE))
                     continue
@@ -90,26 +77,35 @@ class Preparer:
         return OpenSessionTxn(session, 0, request.attachment)
 
     def _create(self, session: int, request: Create) -> Txn:
-        path = request.path
-        if request.flags != 0:
+        path, is_sequential, look = request.path, request.flags == CreateMode.PERSISTENT_SEQUENTIAL, self._overlay.look
+        if request.flags != CreateMode.PERSISTENT and not is_sequential:
             return ErrorTxn(session, request.cxid, ErrorCode.UNIMPLEMENTED)
-        if not is_valid_path(path) or path == "/":
-            return ErrorTxn(session, request.cxid, ErrorCode.BAD_ARGUMENTS if path != "/" else ErrorCode.NODE_EXISTS)
-        parent = self._look(parent_of(path))
+        if path == "/" and not is_sequential:
+            return ErrorTxn(session, request.cxid, ErrorCode.NODE_EXISTS)
+        if not is_valid_path(f"{path}0" if is_sequential else path):
+            return ErrorTxn(session, request.cxid, ErrorCode.BAD_ARGUMENTS)
+        parent = look(parent_of(path))
         if not parent.exists:
             return ErrorTxn(session, request.cxid, ErrorCode.NO_NODE)
-        node = self._look(path)
+        if is_sequential:
+            if parent.creates > SEQUENCE_MAX:  # Differs from ZooKeeper, which goes on with negative numbers
+                return ErrorTxn(session, request.cxid, ErrorCode.QUOTA_EXCEEDED)
+            path = f"{path}{parent.creates:010d}"
+            if len(path) > PATH_CHARS_MAX:
+                return ErrorTxn(session, request.cxid, ErrorCode.BAD_ARGUMENTS)  # no request could name that node
+        node = look(path)
         if node.exists:
             return ErrorTxn(session, request.cxid, ErrorCode.NODE_EXISTS)
-        node.exists, node.version, node.children = True, 0, 0
+        node.exists, node.version, node.children, node.creates = True, 0, 0, 0
         parent.children += 1
-        return CreateTxn(session, request.cxid, path, request.data)
+        parent.creates += 1
+        return CreateTxn(session, request.cxid, path, request.data, request.flags)
 
     def _delete(self, session: int, request: Delete) -> Txn:
-        path = request.path
+        path, look = request.path, self._overlay.look
         if path == "/":
             return ErrorTxn(session, request.cxid, ErrorCode.BAD_ARGUMENTS)
-        node = self._look(path)
+        node = look(path)
         if not node.exists:
             return ErrorTxn(session, request.cxid, ErrorCode.NO_NODE)
         if request.version not in (-1, node.version):
@@ -117,16 +113,5 @@ class Preparer:
         if node.children:
             return ErrorTxn(session, request.cxid, ErrorCode.NOT_EMPTY)
         node.exists = False
-        self._look(parent_of(path)).children -= 1
+        look(parent_of(path)).children -= 1
         return DeleteTxn(session, request.cxid, path)
-
-    def _look(self, path: str) -> _Pending:
-        pending = self._overlay.get(path)
-        if pending is None:
-            node = self._tree.nodes.get(path)
-            if node is None:
-                pending = _Pending(False, 0, 0)
-            else:
-                pending = _Pending(True, node.version, len(node.children or ()))
-            self._overlay[path] = pending
-        return pending

@@ -40,6 +40,14 @@ class ErrorCode(IntEnum):
     NODE_EXISTS = -110
     NOT_EMPTY = -111
     SESSION_MOVED = -118
+    QUOTA_EXCEEDED = -125  # here: a parent has no sequence number left
+
+
+class CreateMode(IntEnum):
+    """Flags of a create; ephemeral nodes come later (zab.md 8.2)."""
+
+    PERSISTENT = 0
+    PERSISTENT_SEQUENTIAL = 2
 
 
 class Connect(Record, tag=100, frozen=True):
@@ -55,12 +63,15 @@ class Connect(Record, tag=100, frozen=True):
 
 
 class Create(Record, tag=1, frozen=True):
-    """`flags` is 0: persistent; ephemeral and sequential nodes come later (zab.md 8.2)."""
+    """`flags` is a CreateMode.
+
+    A sequential node's path is `path` with ten digits more: how many children its parent has ever had (zab.md 8.1).
+    """
 
     cxid: _Cxid
     path: _Path
     data: _Data
-    flags: Annotated[int, msgspec.Meta(ge=0, le=6)] = 0
+    flags: Annotated[int, msgspec.Meta(ge=0, le=6)] = CreateMode.PERSISTENT
 
 
 class Delete(Record, tag=2, frozen=True):
@@ -135,11 +146,22 @@ class Closed(Record, tag=101, frozen=True):
 
 
 class Done(Record, tag=1, frozen=True):
-    """A write or sync took effect at `zxid`; `version` is the node's data version after it (0 after a create)."""
+    """A write or sync took effect at `zxid`; `version` is the node's data version after it (0 after a create).
+
+    A sequential create gets Created instead.
+    """
 
     cxid: int
     zxid: int
     version: int
+
+
+class Created(Record, tag=10, frozen=True):
+    """A sequential create took effect at `zxid`: this is the node's path."""
+
+    cxid: int
+    zxid: int
+    path: str
 
 
 class Failed(Record, tag=2, frozen=True):
@@ -174,7 +196,7 @@ class Children(Record, tag=8, frozen=True):
     names: list[str]
 
 
-Reply = Connected | Closed | Done | Failed | Data | StatReply | Children
+Reply = Connected | Closed | Done | Created | Failed | Data | StatReply | Children
 
 encode_frame = msgspec.msgpack.Encoder().encode
 decode_requests = msgspec.msgpack.Decoder(list[Request]).decode

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from lab.service.events import ClientDown, ClientRequests, DropClient, ReplyTo, ServerEffect, ServerEvent, TurnEnd
+from lab.service.outcomes import apply_txn, reply_to
 from lab.service.prepare import Prepared
 from lab.service.proposals import Proposals
 from lab.service.reading import answer_reads
@@ -22,7 +23,6 @@ from lab.service.requests import (
     Done,
     ErrorCode,
     Exists,
-    Failed,
     GetChildren,
     GetData,
     Read,
@@ -33,8 +33,6 @@ from lab.service.requests import (
 )
 from lab.service.sessions import OPENING, LocalSession, PendingSync, WaitingClient
 from lab.service.transactions import (
-    CreateTxn,
-    DeleteTxn,
     ErrorTxn,
     OpenSessionTxn,
     SetDataTxn,
@@ -180,20 +178,9 @@ class Server:
             if type(txn) is SetDataTxn:
                 set_data(txn.path, txn.data, txn.version, zxid)
             else:
-                self._apply_one(txn, zxid)
+                apply_txn(self.tree, txn, zxid)
             zxid += 1
         self.applied_zxid = zxid - 1
-
-    def _apply_one(self, txn: Txn, zxid: int) -> None:
-        match txn:
-            case CreateTxn(path=path, data=data):
-                self.tree.create(path, data, zxid)
-            case DeleteTxn(path=path):
-                self.tree.delete(path, zxid)
-            case OpenSessionTxn(session=session, attachment=attachment):
-                self.tree.open_session(session, attachment)
-            case SetDataTxn(path=path, data=data, version=version):
-                self.tree.set_data(path, data, version, zxid)
 
     def _apply_and_answer(self, zxid: int, txns: Sequence[Txn], effects: list[ServerEffect]) -> None:
         """Apply, and answer the sessions attached here; a read behind a write sees the tree right after that write."""
@@ -202,7 +189,7 @@ class Server:
             if type(txn) is SetDataTxn:
                 set_data(txn.path, txn.data, txn.version, zxid)
             else:
-                self._apply_one(txn, zxid)
+                apply_txn(self.tree, txn, zxid)
             session = sessions.get(txn.session)
             if session is not None:
                 pending = session.pending
@@ -215,13 +202,10 @@ class Server:
                         self._answered.append(session)
                     if type(txn) is SetDataTxn:
                         session.out.append(Done(txn.cxid, zxid, txn.version))
-                    elif type(txn) is ErrorTxn:
-                        if txn.error == ErrorCode.SESSION_MOVED:  # of an older attachment, elsewhere: ours is to come
-                            pending.appendleft(txn.cxid)
-                        else:
-                            session.out.append(Failed(txn.cxid, zxid, txn.error))
+                    elif type(txn) is ErrorTxn and txn.error == ErrorCode.SESSION_MOVED:
+                        pending.appendleft(txn.cxid)  # of an older attachment, elsewhere: ours is to come
                     else:
-                        session.out.append(Done(txn.cxid, zxid, 0))
+                        session.out.append(reply_to(txn, zxid))
                     if pending and type(pending[0]) is not int:
                         self.applied_zxid = zxid
                         self._drain(session)

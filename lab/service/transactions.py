@@ -2,6 +2,7 @@
 
 import msgspec
 
+from lab.service.requests import CreateMode
 from lab.zab.messages import Record
 
 
@@ -14,10 +15,13 @@ class OpenSessionTxn(Record, tag=-10, frozen=True):
 
 
 class CreateTxn(Record, tag=1, frozen=True):
+    """`path` is the final one; `flags` are the request's, so that every server knows what its client is to be told."""
+
     session: int
     cxid: int
     path: str
     data: bytes
+    flags: int = CreateMode.PERSISTENT
 
 
 class DeleteTxn(Record, tag=2, frozen=True):

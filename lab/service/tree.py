@@ -21,18 +21,20 @@ def parent_of(path: str) -> str:
 
 
 class Znode:
-    """One node; `share` is what it adds to the tree's digest."""
+    """One node; `share` is what it adds to the tree's digest, `family_share` what its list of children adds."""
 
-    __slots__ = ("children", "creates", "czxid", "data", "mzxid", "path_crc", "pzxid", "share", "version")
+    __slots__ = (
+        "children", "creates", "czxid", "data", "family_share", "mzxid", "path_crc", "pzxid", "share", "version",
+    )  # fmt: skip
 
     def __init__(self, path: str, data: bytes, zxid: int) -> None:
         self.data = data
         self.version = 0
         self.czxid = self.mzxid = self.pzxid = zxid
-        self.creates = 0  # children ever created; the visible cversion is derived from it
+        self.creates = 0  # children ever created: the next sequence number; the visible cversion is derived from it
         self.children: set[str] | None = None
         self.path_crc = crc32(path.encode())
-        self.share = 0
+        self.share = self.family_share = 0
 
     def stat(self) -> Stat:
         children = len(self.children) if self.children else 0
@@ -66,8 +68,9 @@ class Tree:
     `sessions` keeps every session there ever was, some 100 bytes each: expiry, which will remove them, comes later
     (zab.md 8.3).
 
-    The digest sums a share per node over path, data, version and mzxid, so it is updated per change and does not depend
-    on order.  Shares are hashes of tuples of ints, which CPython computes alike in every process (unlike those of str).
+    The digest sums a share per node over path, data, version and mzxid, and one per parent over path, creates and
+    pzxid, so it is updated per change and does not depend on order.  Shares are hashes of tuples of ints, which CPython
+    computes alike in every process (unlike those of str).
     """
 
     def __init__(self) -> None:
@@ -84,15 +87,15 @@ class Tree:
             parent.children = set()
         parent.children.add(path[path.rindex("/") + 1 :])
         parent.creates += 1
-        parent.pzxid = zxid
+        self._note_family(parent, zxid)
 
     def delete(self, path: str, zxid: int) -> None:
         node = self.nodes.pop(path)
-        self.digest = (self.digest - node.share) & _DIGEST_MASK
+        self.digest = (self.digest - node.share - node.family_share) & _DIGEST_MASK
         parent = self.nodes[parent_of(path)]
         assert parent.children is not None, f"{path} was in no parent"
         parent.children.remove(path[path.rindex("/") + 1 :])
-        parent.pzxid = zxid
+        self._note_family(parent, zxid)
 
     def set_data(self, path: str, data: bytes, version: int, zxid: int) -> None:
         node = self.nodes[path]
@@ -131,10 +134,12 @@ class Tree:
     def _load_node(self, saved: _SnapshotNode) -> None:
         old = self.nodes.get(saved.path)  # the root is there from the start
         if old is not None:
-            self.digest = (self.digest - old.share) & _DIGEST_MASK
+            self.digest = (self.digest - old.share - old.family_share) & _DIGEST_MASK
         node = Znode(saved.path, saved.data, saved.czxid)
-        node.version, node.mzxid, node.pzxid, node.creates = saved.version, saved.mzxid, saved.pzxid, saved.creates
+        node.version, node.mzxid, node.creates = saved.version, saved.mzxid, saved.creates
         self._add(saved.path, node)
+        if saved.creates:
+            self._note_family(node, saved.pzxid)
         if saved.path != "/":
             parent = self.nodes[parent_of(saved.path)]
             if parent.children is None:
@@ -145,3 +150,11 @@ class Tree:
         node.share = hash((node.path_crc, crc32(node.data), node.version, node.mzxid))
         self.digest = (self.digest + node.share) & _DIGEST_MASK
         self.nodes[path] = node
+
+    def _note_family(self, parent: Znode, zxid: int) -> None:
+        """A child was created or deleted."""
+        if zxid > parent.pzxid:  # never downwards (ZOOKEEPER-3125)
+            parent.pzxid = zxid
+        share = hash((parent.path_crc, parent.creates, parent.pzxid))
+        self.digest = (self.digest + share - parent.family_share) & _DIGEST_MASK
+        parent.family_share = share

@@ -1,12 +1,13 @@
 """Random walks: everything that may happen, in any order, within what real links, disks and processes may do."""
 
-from lab.service.requests import Create, Delete, Exists, GetChildren, GetData, Request, SetData, Sync
+from lab.service.requests import Create, CreateMode, Delete, Exists, GetChildren, GetData, Request, SetData, Sync
 from lab.sim.client import Client
 from lab.sim.machine import TICK_MS, Machine
 from lab.sim.world import World
 from lab.zab.messages import ServerState
 
 _KEYS = 4
+_NUMBERS = 8  # of sequential nodes that deletes try
 _STEP_MS_MAX = 20
 _FAULTS = ("crash", "crash", "power", "blackout", "freeze", "partition", "heal", "start", "start", "start", "wipe")
 
@@ -150,6 +151,9 @@ class Chaos:
         key = f"/k{rng.randrange(_KEYS)}"
         kind = rng.randrange(10)
         if kind < 2:
+            if rng.random() < 0.4:
+                self._created.append(f"{key}/q-{rng.randrange(_NUMBERS):010d}")  # perhaps: a later delete may find it
+                return Create(cxid, f"{key}/q-", b"%d" % cxid, CreateMode.PERSISTENT_SEQUENTIAL)
             path = f"/s{client.session}-{cxid}" if rng.random() < 0.5 else key
             self._created.append(path)
             return Create(cxid, path, b"%d" % cxid)

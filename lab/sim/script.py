@@ -5,7 +5,7 @@
     start 1 2 | crash 1 | power-fail 1 | wipe 1 | freeze 1 | thaw 1
     partition 1 2 / 3 4 5 | heal
     client a at 2                                    (re)attach a client
-    do a create /x=1, set /x=2, delete /x, get /x, children /, sync
+    do a create /x=1, create-seq /q-=1, set /x=2, delete /x, get /x, children /, sync
     manual                                           hold every link and every disk back: then
     receive 2 from 1 [3] | flush 2                   deliver all frames (or so many), flush a log
     hold 1 -> 2 3 | hold disk 1 | release 1 -> 2 3 | release disk 1 | automatic
@@ -21,7 +21,18 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from lab.service.requests import Closed, Connected, Create, Delete, GetChildren, GetData, Request, SetData, Sync
+from lab.service.requests import (
+    Closed,
+    Connected,
+    Create,
+    CreateMode,
+    Delete,
+    GetChildren,
+    GetData,
+    Request,
+    SetData,
+    Sync,
+)
 from lab.service.transactions import CreateTxn, encode_txns
 from lab.sim.client import Client, Operation
 from lab.sim.machine import TICK_MS, Machine
@@ -222,6 +233,8 @@ def _request(cxid: int, kind: str, argument: str = "") -> Request:
     match kind:
         case "create":
             return Create(cxid, path, value.encode())
+        case "create-seq":
+            return Create(cxid, path, value.encode(), CreateMode.PERSISTENT_SEQUENTIAL)
         case "set":
             return SetData(cxid, path, value.encode())
         case "delete":
@@ -232,7 +245,7 @@ def _request(cxid: int, kind: str, argument: str = "") -> Request:
             return GetChildren(cxid, path)
         case "sync":
             return Sync(cxid)
-    raise ScriptError(f"{kind} {argument}: requests are create, set, delete, get, children, sync")
+    raise ScriptError(f"{kind} {argument}: requests are create, create-seq, set, delete, get, children, sync")
 
 
 def _zxids(run: str) -> list[Zxid]:

@@ -1,6 +1,18 @@
 """What happened, one line each: the lines of scenario files (zxids as epoch.counter)."""
 
-from lab.service.requests import Closed, Connected, Create, Delete, ErrorCode, GetChildren, GetData, Request, SetData
+from lab.service.requests import (
+    Closed,
+    Connected,
+    Create,
+    Created,
+    CreateMode,
+    Delete,
+    ErrorCode,
+    GetChildren,
+    GetData,
+    Request,
+    SetData,
+)
 from lab.service.transactions import CreateTxn, DeleteTxn, ErrorTxn, OpenSessionTxn, SetDataTxn, Txn, decode_txns
 from lab.sim.client import Operation, Outcome
 from lab.zab.config import PeerId
@@ -194,12 +206,16 @@ def trace_client(name: str, event: Connected | Closed | Operation) -> str:
     if event.outcome is Outcome.FAILED:
         return f"{name}: {request}: {ErrorCode(reply.error).name} at {show(reply.zxid)}"  # type: ignore[union-attr]
     data = getattr(reply, "data", None)
+    if isinstance(reply, Created):
+        return f"{name}: {request}: {reply.path} at {show(reply.zxid)}"
     value = f" = {data.decode(errors='replace')}" if data is not None else ""
     return f"{name}: {request}{value}: done at {show(reply.zxid)}"  # type: ignore[union-attr]
 
 
 def _show_request(request: Request) -> str:
     match request:
+        case Create(flags=CreateMode.PERSISTENT_SEQUENTIAL):
+            return f"create-seq {request.path}={request.data.decode(errors='replace')}"
         case Create() | SetData():
             return f"{type(request).__name__.lower()} {request.path}={request.data.decode(errors='replace')}"
         case Delete() | GetData() | GetChildren():

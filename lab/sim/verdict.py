@@ -1,16 +1,22 @@
-"""Clients' histories against what was committed: every reply fits, nothing took effect twice (INV-22 to 25, INV-29)."""
+"""Clients' histories against what was committed: every reply fits, nothing took effect twice.
+
+INV-22 to 25, INV-27, INV-29.
+"""
 
 from collections.abc import Iterable
 
 from lab.service.requests import (
     Children,
     Create,
+    Created,
+    CreateMode,
     Data,
     Delete,
     Done,
     Failed,
     GetChildren,
     GetData,
+    Reply,
     SetData,
     StatReply,
     Sync,
@@ -33,8 +39,10 @@ def check_operations(history: Iterable[tuple[Zxid, Txn]], operations: Iterable[O
         if operation.reply is not None:
             answered.setdefault(operation.reply.zxid, []).append(operation)  # type: ignore[union-attr]
     nodes: dict[str, _Node] = {"/": (b"", 0, 0)}
+    creates = {"/": 0}  # children that each node ever had
     _check_reads(nodes, 0, answered.pop(0, []))
     for zxid, txn in entries:
+        _count_children(creates, zxid, txn)
         _apply(nodes, zxid, txn)
         if not isinstance(txn, ErrorTxn) and txn.cxid:
             effects[txn.session, txn.cxid] = effects.get((txn.session, txn.cxid), 0) + 1
@@ -59,6 +67,18 @@ def _apply(nodes: dict[str, _Node], zxid: Zxid, txn: Txn) -> None:
             del nodes[path]
 
 
+def _count_children(creates: dict[str, int], zxid: Zxid, txn: Txn) -> None:
+    """INV-27: a sequential node's number is how many children this incarnation of its parent had before."""
+    if isinstance(txn, DeleteTxn):
+        del creates[txn.path]
+    elif isinstance(txn, CreateTxn):
+        parent = txn.path.rpartition("/")[0] or "/"
+        if txn.flags == CreateMode.PERSISTENT_SEQUENTIAL and not txn.path.endswith(f"{creates[parent]:010d}"):
+            raise InvariantError(f"INV-27: {show(zxid)} is {txn}, {parent} had {creates[parent]} children before")
+        creates[parent] += 1
+        creates[txn.path] = 0
+
+
 def _check_writes(nodes: dict[str, _Node], zxid: Zxid, txn: Txn, operations: Iterable[Operation]) -> None:
     for operation in operations:
         request, reply = operation.request, operation.reply
@@ -72,6 +92,19 @@ def _check_writes(nodes: dict[str, _Node], zxid: Zxid, txn: Txn, operations: Ite
             raise InvariantError(f"INV-25: {request} is told {reply}, committed is {txn}")
         if isinstance(request, SetData) and isinstance(reply, Done) and reply.version != nodes[request.path][1]:
             raise InvariantError(f"INV-25: {request} is told {reply}, the node is {nodes[request.path]}")
+        if isinstance(request, Create) and operation.outcome is Outcome.ACKNOWLEDGED:
+            _check_name(request, reply, txn)
+
+
+def _check_name(request: Create, reply: Reply | None, txn: Txn) -> None:
+    """INV-27: who asked for a sequential node is told the name of the one that was made for it, others need none."""
+    made = txn.path if isinstance(txn, CreateTxn) else ""
+    if request.flags == CreateMode.PERSISTENT_SEQUENTIAL:
+        fits = isinstance(reply, Created) and reply.path == made and made[:-10] == request.path
+    else:
+        fits = isinstance(reply, Done) and made == request.path
+    if not fits:
+        raise InvariantError(f"INV-27: {request} is told {reply}, committed is {txn}")
 
 
 def _check_reads(nodes: dict[str, _Node], zxid: Zxid, operations: Iterable[Operation]) -> None:

@@ -11,7 +11,7 @@ from lab.client.client import Client, NotSentError, OutcomeUnknownError, Request
 from lab.client.links import LinksError, open_endpoint
 from lab.client.pool import SessionPool
 from lab.client.timer import Timer
-from lab.service.requests import Done, ErrorCode, SetData
+from lab.service.requests import Create, Created, CreateMode, Done, ErrorCode, Request, SetData
 
 MS = 1_000_000
 
@@ -63,6 +63,18 @@ def test_a_client_creates_reads_changes_and_deletes(ensemble: FakeEnsemble) -> N
         assert client.children("/") == ["a"]
         assert client.delete("/a") > created
         assert client.last_zxid == ensemble.zxid
+
+
+def test_a_sequential_create_gives_the_path_and_a_plain_one_the_zxid(ensemble: FakeEnsemble) -> None:
+    def number(_: int, request: Request) -> Created | None:
+        if isinstance(request, Create) and request.flags == CreateMode.PERSISTENT_SEQUENTIAL:
+            return Created(request.cxid, ensemble.zxid, f"{request.path}0000000007")
+        return None
+
+    ensemble.on_request = number
+    with client_of(ensemble) as client:
+        assert client.create("/q-", b"x", sequential=True) == "/q-0000000007"
+        assert client.create("/q", b"x") == ensemble.zxid
 
 
 @pytest.mark.parametrize(

@@ -4,22 +4,8 @@ from collections.abc import Sequence
 
 from lab.service.host import Inbound
 from lab.service.requests import Create, Delete, Reply, Request, SetData, decode_replies, encode_frame
-from lab.service.transactions import CreateTxn, DeleteTxn, OpenSessionTxn, SetDataTxn, Txn
-from lab.service.tree import Tree
 from lab.zab.events import Flushed, LogRead, Truncated
 from lab.zab.messages import TxnBatch
-
-
-def apply_txn(tree: Tree, txn: Txn, zxid: int) -> None:
-    match txn:
-        case CreateTxn():
-            tree.create(txn.path, txn.data, zxid)
-        case DeleteTxn():
-            tree.delete(txn.path, zxid)
-        case SetDataTxn():
-            tree.set_data(txn.path, txn.data, txn.version, zxid)
-        case OpenSessionTxn():
-            tree.open_session(txn.session, txn.attachment)
 
 
 class FakeClock:

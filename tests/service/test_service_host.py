@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from service_fakes import FakeClock, FakeLinks, FakeStore, frame
 
-from lab.service import prepare
+from lab.service import overlay
 from lab.service.events import ClientDown
 from lab.service.host import (
     CLIENT_FRAME_BYTES_MAX,
@@ -124,7 +124,7 @@ def test_states_and_phases_are_observed():
 
 
 def test_a_full_overlay_is_emptied_before_more_is_proposed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(prepare, "OVERLAY_PATHS_MAX", 2)
+    monkeypatch.setattr(overlay, "OVERLAY_PATHS_MAX", 2)
     rig = leading_two()
     rig.turn(ClientUp(1), ClientFrame(1, frame(Connect(5, 1, 0), Create(1, "/a", b""))))  # "/" and "/a" are touched
     last = rig.server.peer.last_zxid

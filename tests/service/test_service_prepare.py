@@ -3,19 +3,22 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_fakes import Write, apply_txn
+from service_fakes import Write
 
-import lab.service.prepare as prepare_module
+import lab.service.overlay as overlay_module
+from lab.service.outcomes import apply_txn
 from lab.service.prepare import Preparer
-from lab.service.requests import Connect, Create, Delete, ErrorCode, SetData
+from lab.service.requests import PATH_CHARS_MAX, Connect, Create, CreateMode, Delete, ErrorCode, SetData
 from lab.service.transactions import CreateTxn, DeleteTxn, ErrorTxn, OpenSessionTxn, SetDataTxn, Txn
 from lab.service.tree import Tree, parent_of
 
+SEQUENTIAL = CreateMode.PERSISTENT_SEQUENTIAL
 PATHS = ("/a", "/b", "/a/x", "/a/y", "/b/z")
 paths = st.sampled_from(PATHS)
 versions = st.sampled_from((-1, -1, 0, 1, 2))
 writes = st.one_of(
     st.builds(Create, st.just(1), paths, st.binary(max_size=2)),
+    st.builds(Create, st.just(1), st.sampled_from(("/a", "/a/x", "/b/", "/")), st.just(b""), st.just(SEQUENTIAL)),
     st.builds(Delete, st.just(1), paths, versions),
     st.builds(SetData, st.just(1), paths, st.binary(max_size=2), versions),
 )
@@ -26,18 +29,23 @@ class Model:
 
     def __init__(self) -> None:
         self.versions = {"/": 0}
+        self.creates = {"/": 0}
 
     def apply(self, request: Write) -> Txn:
         path, held = request.path, self.versions
         has_children = any(other != "/" and parent_of(other) == path for other in held)
         match request:
-            case Create():
-                if parent_of(path) not in held:
+            case Create(flags=flags):
+                parent = parent_of(path)
+                if parent not in held:
                     return ErrorTxn(1, 1, ErrorCode.NO_NODE)
+                if flags == SEQUENTIAL:
+                    path += f"{self.creates[parent]:010d}"
                 if path in held:
                     return ErrorTxn(1, 1, ErrorCode.NODE_EXISTS)
-                held[path] = 0
-                return CreateTxn(1, 1, path, request.data)
+                self.creates[parent] += 1
+                held[path] = self.creates[path] = 0
+                return CreateTxn(1, 1, path, request.data, flags)
             case _ if path not in held:
                 return ErrorTxn(1, 1, ErrorCode.NO_NODE)
             case _ if request.version not in (-1, held[path]):
@@ -86,6 +94,7 @@ def test_pipelined_equals_one_by_one(turns: list[tuple[list[Write], int]]):
         zxid += 1
         apply_txn(tree, txn, zxid)
     assert {path: node.version for path, node in tree.nodes.items()} == model.versions
+    assert {path: node.creates for path, node in tree.nodes.items()} == {p: model.creates[p] for p in model.versions}
 
 
 @pytest.mark.parametrize(
@@ -96,6 +105,9 @@ def test_pipelined_equals_one_by_one(turns: list[tuple[list[Write], int]]):
         (Create(1, "/no/child", b""), ErrorCode.NO_NODE),
         (Create(1, "/a/", b""), ErrorCode.BAD_ARGUMENTS),
         (Create(1, "/e", b"", 1), ErrorCode.UNIMPLEMENTED),  # ephemeral: later
+        (Create(1, "/a/x/../q-", b"", SEQUENTIAL), ErrorCode.BAD_ARGUMENTS),
+        (Create(1, "/no/q-", b"", SEQUENTIAL), ErrorCode.NO_NODE),
+        (Create(1, "/" + "q" * (PATH_CHARS_MAX - 10), b"", SEQUENTIAL), ErrorCode.BAD_ARGUMENTS),  # with its number
         (SetData(1, "/no", b""), ErrorCode.NO_NODE),
         (SetData(1, "/a", b"", 3), ErrorCode.BAD_VERSION),
         (Delete(1, "/no"), ErrorCode.NO_NODE),
@@ -121,6 +133,53 @@ def test_version_never_becomes_any():
     (txn,) = prepare(preparer, SetData(1, "/a", b""))
     assert isinstance(txn, SetDataTxn)
     assert txn.version == 0  # ZOOKEEPER-4743
+
+
+# -- sequential nodes (zab.md 8.1)
+
+
+def numbered(preparer: Preparer, path: str) -> str:
+    """The path that the next sequential create gets."""
+    (txn,) = prepare(preparer, Create(1, path, b"", SEQUENTIAL))
+    assert isinstance(txn, CreateTxn), txn
+    return txn.path
+
+
+def test_every_create_in_flight_counts_for_the_next_number_and_no_delete_does():
+    preparer, _ = preparer_of("/q", "/q/applied")
+    assert numbered(preparer, "/q/a-") == "/q/a-0000000001"
+    prepare(preparer, Create(1, "/q/plain", b""), Delete(1, "/q/plain"), Delete(1, "/q/a-0000000001"))
+    assert numbered(preparer, "/q/b-") == "/q/b-0000000003"
+    assert numbered(preparer, "/q/") == "/q/0000000004"  # a name may be all number
+
+
+def test_a_refused_create_takes_no_number():
+    preparer, _ = preparer_of("/q")
+    prepare(preparer, Create(1, "/q/a", b""), Create(1, "/q/a", b""), Create(1, "/q/e", b"", 1))
+    assert numbered(preparer, "/q/") == "/q/0000000001"
+
+
+def test_another_incarnation_of_the_parent_counts_anew():
+    preparer, _ = preparer_of("/q", "/q/x")
+    prepare(preparer, Delete(1, "/q/x"), Delete(1, "/q"), Create(1, "/q", b""))
+    assert numbered(preparer, "/q/") == "/q/0000000000"
+
+
+def test_numbers_end_rather_than_wrap():
+    preparer, tree = preparer_of("/q")
+    tree.nodes["/q"].creates = 0x7FFFFFFF
+    assert numbered(preparer, "/q/") == "/q/2147483647"
+    assert prepare(preparer, Create(1, "/q/", b"", SEQUENTIAL)) == [ErrorTxn(1, 1, ErrorCode.QUOTA_EXCEEDED)]
+    assert isinstance(prepare(preparer, Create(1, "/q/plain", b""))[0], CreateTxn)
+
+
+def test_a_new_leadership_goes_on_where_the_applied_tree_stands():
+    preparer, tree = preparer_of("/q", "/q/x")
+    applied = prepare(preparer, Create(1, "/q/", b"", SEQUENTIAL))
+    prepare(preparer, Create(1, "/q/", b"", SEQUENTIAL))  # in flight when the leadership ends, and lost
+    apply_txn(tree, applied[0], 9)
+    successor = Preparer(Tree.load(tree.chunks()))
+    assert numbered(successor, "/q/") == "/q/0000000002"
 
 
 # -- attachments (SessionMoved)
@@ -150,7 +209,7 @@ def test_unknown_session_may_not_write_and_attaches_with_any_number():
 
 
 def test_overlay_is_bounded_and_forgotten_when_nothing_is_in_flight(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(prepare_module, "OVERLAY_PATHS_MAX", 2)
+    monkeypatch.setattr(overlay_module, "OVERLAY_PATHS_MAX", 2)
     preparer, _ = preparer_of("/a", "/b")
     prepare(preparer, SetData(1, "/a", b""), SetData(1, "/a", b""))
     assert not preparer.is_full

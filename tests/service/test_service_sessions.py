@@ -8,6 +8,7 @@ from lab.service.requests import (
     Closed,
     Connected,
     Create,
+    Created,
     Data,
     Delete,
     Done,
@@ -74,6 +75,20 @@ def test_reads_of_a_session_without_writes_do_not_wait_for_others():
     world.settle()
     assert outcomes(writer) == [Outcome.PENDING]
     assert isinstance(replies(reader)[0], Failed)
+
+
+@EVERYWHERE
+def test_a_sequential_create_is_told_its_path_wherever_it_asks(server: int):
+    world = serving_world()
+    client = attach(world, server)
+    client.submit(Create(1, "/plain", b""), Create(2, "/q-", b"x", 2), GetData(3, "/q-0000000001"))
+    world.settle()
+    plain, created, data = replies(client)
+    assert isinstance(plain, Done)
+    assert isinstance(created, Created)
+    assert (created.cxid, created.path) == (2, "/q-0000000001")
+    assert isinstance(data, Data)
+    assert (data.mzxid, data.data) == (created.zxid, b"x")
 
 
 @EVERYWHERE

@@ -32,8 +32,12 @@ def grow(changes: list[tuple[str, str, bytes]], first_zxid: int = 1) -> Tree:
     return tree
 
 
-def contents(tree: Tree) -> dict[str, tuple[bytes, int, int]]:
-    return {path: (node.data, node.version, node.mzxid) for path, node in tree.nodes.items()}
+def contents(tree: Tree) -> dict[str, tuple[bytes, int, int, int, int]]:
+    """A node's own, and what its children have left in it."""
+    return {
+        path: (node.data, node.version, node.mzxid, node.creates, node.pzxid if node.creates else 0)
+        for path, node in tree.nodes.items()
+    }
 
 
 def test_stat_of_a_life():
@@ -61,6 +65,26 @@ def test_deleted_and_created_anew_is_another_node():
 def test_digests_are_equal_iff_contents_are(some: list[tuple[str, str, bytes]], others: list[tuple[str, str, bytes]]):
     a, b = grow(some), grow(others)
     assert (a.digest == b.digest) == (contents(a) == contents(b))
+
+
+def test_what_children_leave_in_their_parent_never_gets_less():
+    tree = Tree()
+    tree.create("/a", b"", 1)
+    tree.create("/a/x", b"", 5)
+    tree.delete("/a/x", 4)  # late, as a replay could be (ZOOKEEPER-3125)
+    assert (tree.nodes["/a"].pzxid, tree.nodes["/a"].creates) == (5, 1)
+    tree.delete("/a", 6)
+    tree.create("/a", b"", 7)
+    assert (tree.nodes["/a"].pzxid, tree.nodes["/a"].creates) == (7, 0)  # another incarnation counts anew
+
+
+def test_a_child_that_came_and_went_shows_in_the_digest():
+    """Else two servers could number the next sequential node differently and nobody would notice."""
+    a, b = Tree(), Tree()
+    a.create("/x", b"", 1)
+    a.delete("/x", 2)
+    assert a.digest != b.digest
+    assert Tree.load(a.chunks()).digest == a.digest
 
 
 def test_digest_does_not_depend_on_the_order_of_independent_changes():
