@@ -154,7 +154,7 @@ def decode(data: bytes, fds: list[int]) -> tuple[Command, list[int]]:
         expected = 2 if isinstance(command, Configure) else 4 if isinstance(command, Attach) else 0
         if len(fds) != expected:
             raise NodeError(f"{type(command).__name__} came with {len(fds)} descriptors, it takes {expected}")
-    except (MalformedError, NodeError) as error:
+    except (*MalformedError, NodeError) as error:
         for fd in fds:
             os.close(fd)
         if isinstance(error, NodeError):

@@ -56,7 +56,7 @@ from lab.zab.effects import (
     Synced,
 )
 from lab.zab.events import Forward, PeerEvent, Recovered, Submit, SyncAsked
-from lab.zab.messages import Record, SnapChunk, TxnBatch
+from lab.zab.messages import MalformedError, Record, SnapChunk, TxnBatch
 from lab.zab.peer import Peer
 
 if TYPE_CHECKING:
@@ -402,7 +402,7 @@ class Server:
         assert self._proposals is not None, "a learner's request reached a server that does not lead"
         try:
             forwarded = _decode_forwarded(body)
-        except msgspec.MsgspecError as error:
+        except MalformedError as error:
             # The body crossed a checked link from a server of ours: this is a bug there, and no reason to stop here.
             self.peer.last_problem = f"server {learner}: malformed request: {error}"
             return

@@ -223,4 +223,5 @@ encode_message = msgspec.msgpack.Encoder().encode
 decode_notification = msgspec.msgpack.Decoder(Notification).decode
 decode_learner_message = msgspec.msgpack.Decoder(LearnerMessage).decode
 
-MalformedError = msgspec.MsgspecError  # what the decoders raise on garbage; nothing else escapes them
+# What the decoders raise on garbage, and nothing else: a string that is no UTF-8 is not among msgspec's own errors.
+MalformedError = (msgspec.MsgspecError, UnicodeDecodeError)

@@ -164,7 +164,10 @@ def test_idle_turn_says_so():
 # -- bad input
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x93\x01", frame(Create(1, "/a", b""))[:-1], b"\x91\xc0"])
+NO_UTF8 = b"\x91\x93\x04\x01\xa3\xed\xa0\x80"  # GetData of a lone surrogate
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x93\x01", frame(Create(1, "/a", b""))[:-1], b"\x91\xc0", NO_UTF8])
 def test_malformed_client_frame_costs_the_client_its_link_only(data: bytes):
     rig = serving()
     rig.turn(ClientFrame(1, data))
