@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from lab.zab.batches import prefix_batch, split_batch
+from lab.zab.batches import find_flaw, prefix_batch, split_batch
 from lab.zab.config import PeerId
 from lab.zab.effects import (
     CloseSession,
@@ -27,6 +27,7 @@ from lab.zab.messages import (
     Inform,
     LeaderInfo,
     LearnerMessage,
+    MalformedError,
     NewLeader,
     ObserverInfo,
     Phase,
@@ -234,10 +235,10 @@ class Learner:
     def _on_proposal(self, batch: TxnBatch) -> list[PeerEffect]:
         if batch.last <= self._received:
             return []  # it came with the history already (X-45, Z-13)
-        if not batch.is_intact():
-            raise self._broken(f"checksum of the batch at {show(batch.first)} is wrong")
+        if flaw := find_flaw(batch):
+            raise self._broken(f"proposal {show(batch.first)}: {flaw}")
         if batch.first <= self._received:
-            batch = split_batch(batch, self._received)
+            batch = self._cut(split_batch, batch, self._received)
         if epoch_of(batch.last) > self.epoch:
             raise self._broken(f"proposal {show(batch.last)} in epoch {self.epoch}")
         if not self._synced_history or not follows(batch.first, self._received):
@@ -259,10 +260,16 @@ class Learner:
         while self._pending and self._pending[0].last <= self._committed:
             taken.append(self._pending.popleft())
         if self._pending and self._pending[0].first <= self._committed:
-            batch = self._pending.popleft()
-            taken.append(prefix_batch(batch, self._committed))
-            self._pending.appendleft(split_batch(batch, self._committed))
+            batch = self._pending[0]
+            taken.append(self._cut(prefix_batch, batch, self._committed))
+            self._pending[0] = self._cut(split_batch, batch, self._committed)
         return taken
+
+    def _cut(self, part: Callable[[TxnBatch, Zxid], TxnBatch], batch: TxnBatch, at: Zxid) -> TxnBatch:
+        try:
+            return part(batch, at)
+        except MalformedError as error:
+            raise self._broken(f"proposal {show(batch.first)}: {error}") from error
 
     def _send(self, message: LearnerMessage) -> Send:
         return Send(((self.leader, self.session),), message)

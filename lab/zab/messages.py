@@ -7,7 +7,6 @@ malformed frame is one exception and never a half-read message.
 
 from enum import IntEnum
 from typing import Annotated
-from zlib import crc32
 
 import msgspec
 
@@ -58,9 +57,6 @@ class TxnBatch(Record, frozen=True):
     @property
     def last(self) -> Zxid:
         return self.first + self.count - 1
-
-    def is_intact(self) -> bool:
-        return crc32(self.body) == self.crc
 
 
 class Vote(Record, frozen=True):

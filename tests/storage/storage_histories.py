@@ -8,7 +8,7 @@ import msgspec
 
 from lab.sim.disk import MemoryDisk
 from lab.storage.store import FileStore
-from lab.zab.batches import make_batch
+from lab.zab.batches import find_flaw, make_batch
 from lab.zab.events import History, Recovered
 from lab.zab.messages import TxnBatch
 from lab.zab.zxid import Zxid, make_zxid
@@ -40,7 +40,7 @@ def batch_of(first: Zxid, values: Iterable[bytes]) -> TxnBatch:
 def txns_of(batches: Iterable[TxnBatch]) -> list[Txn]:
     txns = []
     for batch in batches:
-        assert batch.is_intact()
+        assert find_flaw(batch) is None
         values = msgspec.msgpack.decode(batch.body, type=list[bytes])
         assert len(values) == batch.count
         txns += [(batch.first + at, value) for at, value in enumerate(values)]

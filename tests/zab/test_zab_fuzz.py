@@ -13,7 +13,9 @@ from zab_parties import (
     serving_learner,
 )
 
-from lab.zab.effects import Append, Barrier, Install, SaveAcceptedEpoch, SaveCurrentEpoch, Truncate
+from lab.zab.batches import make_batch
+from lab.zab.constants import COUNTER_MAX, EPOCH_MAX
+from lab.zab.effects import Append, Barrier, Install, Notify, SaveAcceptedEpoch, SaveCurrentEpoch, Send, Truncate
 from lab.zab.events import (
     Flushed,
     Notified,
@@ -47,19 +49,26 @@ from lab.zab.messages import (
     Trunc,
     UpToDate,
     Vote,
+    decode_learner_message,
+    decode_notification,
+    encode_message,
 )
 from lab.zab.zxid import make_zxid
 
-epochs = st.integers(0, 4)
-zxids = st.builds(make_zxid, epochs, st.integers(0, 4))
-batches = st.builds(
+epochs = st.integers(0, 4) | st.sampled_from((EPOCH_MAX - 1, EPOCH_MAX))
+counters = st.integers(0, 4) | st.sampled_from((COUNTER_MAX - 1, COUNTER_MAX))
+zxids = st.builds(make_zxid, epochs, counters)
+honest_batches = st.builds(
     lambda epoch, counter, n: batch(make_zxid(epoch, counter), n), epochs, st.integers(1, 4), st.integers(1, 3)
 )
+bodies = st.sampled_from((b"", b"\xc1", b"\x90", b"\x92\x01", b"\x92\x01\xc1", b"\x93\x01\x02\x03", b"\xdd\xff\xff\xff\xff"))
+lying_batches = st.builds(make_batch, zxids, st.integers(1, 3) | st.just(COUNTER_MAX), bodies)
+batches = honest_batches | lying_batches
 messages = st.one_of(
     st.builds(FollowerInfo, epochs, st.booleans()),
     st.builds(ObserverInfo, epochs),
     st.builds(LeaderInfo, epochs),
-    st.builds(AckEpoch, st.integers(-1, 4), st.one_of(st.just(-1), zxids), st.booleans()),
+    st.builds(AckEpoch, st.just(-1) | epochs, st.just(-1) | zxids, st.booleans()),
     st.builds(Diff, zxids),
     st.builds(Trunc, zxids),
     st.builds(Snap, zxids),
@@ -74,8 +83,9 @@ messages = st.one_of(
     st.builds(Sync, st.integers(0, 3)),
     st.just(SyncProgress()),
 )
-votes = st.builds(Vote, st.integers(-1, 4), st.one_of(st.just(-1), zxids), st.integers(0, 9))
-notifications = st.builds(Notification, st.sampled_from(ServerState), votes, st.integers(0, 5), st.booleans())
+votes = st.builds(Vote, st.just(-1) | epochs, st.just(-1) | zxids, st.integers(0, 9))
+rounds = st.integers(0, 5) | st.sampled_from(((1 << 63) - 2, (1 << 63) - 1))
+notifications = st.builds(Notification, st.sampled_from(ServerState), votes, rounds, st.booleans())
 others = st.integers(1, 4)
 sessions = st.one_of(st.sampled_from((11, 21)), st.just(0))  # 0: the session in force, if there is one
 events = st.one_of(
@@ -121,6 +131,10 @@ class HonestHost:
     def _step(self, event: PeerEvent) -> None:
         for effect in self.party.step(event):
             match effect:
+                case Send(_, message):  # whatever it was told: what it says itself is in bounds
+                    assert decode_learner_message(encode_message(message)) == message
+                case Notify(_, notification):
+                    assert decode_notification(encode_message(notification)) == notification
                 case Append(gen, appended):
                     self._unflushed = Flushed(gen, appended.last)
                 case SaveAcceptedEpoch() | SaveCurrentEpoch() | Install() | Barrier():
