@@ -18,7 +18,7 @@ from lab.storage.store import FileStore
 from lab.transport.bell import Bell
 from lab.transport.control import ControlSocket
 from lab.transport.waiter import Waiter
-from lab.zab.errors import ConfigError
+from lab.zab.errors import ConfigError, EpochsUsedUpError
 
 
 def main(arguments: list[str]) -> int:
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
                     bell.close()
         finally:
             control.close()
-    except (NodeError, StorageError, ConfigError, OSError) as error:
+    except (NodeError, StorageError, ConfigError, EpochsUsedUpError, OSError) as error:
         return _end(name, str(error))
     except Exception as error:  # noqa: BLE001 - a bug: its place for the developer, then the line for everybody
         import traceback

@@ -7,7 +7,7 @@ One `Election` lives as long as the process and keeps the round and the settled 
 from dataclasses import dataclass
 
 from lab.zab.config import PeerId, ZabConfig
-from lab.zab.constants import NO_ZXID
+from lab.zab.constants import NO_ZXID, ROUND_LEAP_MAX
 from lab.zab.effects import CancelTimer, HostEffect, Notify, SetTimer
 from lab.zab.messages import Notification, ServerState, Vote
 from lab.zab.quorum import Quorum
@@ -99,6 +99,8 @@ class Election:
         looking = theirs.state is ServerState.LOOKING
         if sender not in self._quorum.electors:
             return Outcome([Notify((sender,), self.notification(ServerState.LOOKING))] if looking else [])
+        if theirs.round > self.round + ROUND_LEAP_MAX:  # whoever adopts the last round there is can begin no other
+            return Outcome([])
         if theirs.announce:
             effects += self._on_announcement(incarnation, theirs)
         if theirs.vote.leader not in self._quorum.electors:

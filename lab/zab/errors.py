@@ -12,3 +12,12 @@ class ProtocolError(Exception):
         super().__init__(f"server {sender}: {reason}")
         self.sender = sender
         self.reason = reason
+
+
+class EpochsUsedUpError(Exception):
+    """No epoch is left for a new leader; the process ends (2**31 elections, or a damaged server, lie behind it)."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(
+            f"epoch {epoch} was accepted and is the last: nobody can lead after it; move the data to a new ensemble"
+        )

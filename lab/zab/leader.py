@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from lab.zab.broadcast import Broadcast
 from lab.zab.config import PeerId
-from lab.zab.constants import COUNTER_MAX
+from lab.zab.constants import COUNTER_MAX, EPOCH_MAX
 from lab.zab.effects import (
     CloseSession,
     Entered,
@@ -20,7 +20,7 @@ from lab.zab.effects import (
     StreamSnapshot,
     Synced,
 )
-from lab.zab.errors import ProtocolError
+from lab.zab.errors import EpochsUsedUpError, ProtocolError
 from lab.zab.events import LogRead, Received, Session
 from lab.zab.handler import Handler
 from lab.zab.messages import (
@@ -46,7 +46,7 @@ from lab.zab.messages import (
 from lab.zab.phases import HANDLER_PHASES, Bootstrap
 from lab.zab.state import PeerState
 from lab.zab.sync_plan import SyncPlan, plan_from_disk, plan_sync
-from lab.zab.zxid import counter_of, epoch_of, make_zxid, show
+from lab.zab.zxid import counter_of, epoch_of, is_leap, make_zxid, show
 
 
 class Leader:
@@ -201,6 +201,8 @@ class Leader:
             raise ProtocolError(peer, f"a second {type(message).__name__} in one session")
         if is_voter is not isinstance(message, FollowerInfo):
             raise ProtocolError(peer, f"{type(message).__name__} from a {'voter' if is_voter else 'non-voter'}")
+        if is_leap(self.state.accepted_epoch, message.accepted_epoch):
+            raise ProtocolError(peer, f"it accepted epoch {message.accepted_epoch}, far beyond any that was")
         effects = self.drop(peer)  # a new session ends every older one (Z-9)
         if self.epoch and message.accepted_epoch > self.epoch:
             self.state.epoch_floor = message.accepted_epoch
@@ -223,6 +225,8 @@ class Leader:
         """With a quorum of promises the new epoch is greater than any of them (4.2 step 2)."""
         if not self.state.quorum.contains(self._connecting):
             return []
+        if self._epoch_max >= EPOCH_MAX:
+            raise EpochsUsedUpError(self._epoch_max)
         self.epoch = self._epoch_max + 1
         effects: list[PeerEffect] = [self.state.save_accepted_epoch(self.epoch)]
         self._broadcast = Broadcast(self.state, self.epoch)

@@ -45,7 +45,7 @@ from lab.zab.messages import (
 )
 from lab.zab.phases import LEARNER_PHASES
 from lab.zab.state import PeerState
-from lab.zab.zxid import Zxid, epoch_of, follows, make_zxid, show
+from lab.zab.zxid import Zxid, epoch_of, follows, is_leap, make_zxid, show
 
 
 class Learner:
@@ -176,6 +176,8 @@ class Learner:
         if epoch < state.accepted_epoch:
             self.over = f"leader {self.leader} offers epoch {epoch}, but {state.accepted_epoch} was accepted"
             return []
+        if is_leap(state.accepted_epoch, epoch):
+            raise self._broken(f"it offers epoch {epoch}, far beyond any that was")
         self.phase, self.epoch = Phase.SYNCHRONIZATION, epoch
         effects: list[PeerEffect] = []
         current_epoch = state.current_epoch

@@ -61,7 +61,9 @@ zxids = st.builds(make_zxid, epochs, counters)
 honest_batches = st.builds(
     lambda epoch, counter, n: batch(make_zxid(epoch, counter), n), epochs, st.integers(1, 4), st.integers(1, 3)
 )
-bodies = st.sampled_from((b"", b"\xc1", b"\x90", b"\x92\x01", b"\x92\x01\xc1", b"\x93\x01\x02\x03", b"\xdd\xff\xff\xff\xff"))
+bodies = st.sampled_from(
+    (b"", b"\xc1", b"\x90", b"\x92\x01", b"\x92\x01\xc1", b"\x93\x01\x02\x03", b"\xdd\xff\xff\xff\xff")
+)
 lying_batches = st.builds(make_batch, zxids, st.integers(1, 3) | st.just(COUNTER_MAX), bodies)
 batches = honest_batches | lying_batches
 messages = st.one_of(
