@@ -151,8 +151,10 @@ def show_message(message: Message) -> str:
     match message:
         case Proposal(batch) | Inform(batch):
             return f"{name} {_span(batch)}"
-        case Commit(zxid) | Ack(zxid) | Diff(zxid) | Trunc(zxid) | Snap(zxid) | Ping(zxid):
+        case Commit(zxid) | Ack(zxid) | Diff(zxid) | Trunc(zxid) | Snap(zxid):
             return f"{name} {show(zxid)}"
+        case Ping(zxid, nonce):
+            return f"{name} {show(zxid)}{f' round {nonce}' if nonce else ''}"
         case LeaderInfo(epoch) | NewLeader(epoch):
             return f"{name} epoch {epoch}"
         case FollowerInfo(accepted, may_vote):

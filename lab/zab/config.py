@@ -1,11 +1,14 @@
 """What a user may turn in the protocol, and who belongs to the ensemble."""
 
+from typing import Literal, get_args
+
 import msgspec
 
 from lab.zab.constants import PEER_ID_MAX, SERVERS_MAX
 from lab.zab.errors import ConfigError
 
 PeerId = int
+SyncMode = Literal["leader", "quorum"]
 
 
 class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +29,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     leader_announce: bool = True  # the leader tells everybody once it has decided and once established (Z-15)
 
     max_outstanding: int = 0  # uncommitted batches at the leader: 1 = blocking, 0 = unbounded (zab.md 5.10)
+    sync_mode: SyncMode = "leader"  # who has to confirm a sync (zab.md 5.8); "leader" = ZooKeeper
     batch_txns_max: int = 4096  # transactions in one proposal: 1 = ZooKeeper's one a proposal
     commit_log_count: int = 10_000  # transactions kept in memory for DIFF (ZooKeeper: commitLogCount, 500)
 
@@ -50,6 +54,8 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ):
             if getattr(self, field) < least:
                 raise ConfigError(f"{field}={getattr(self, field)}: must be at least {least}")
+        if self.sync_mode not in get_args(SyncMode):
+            raise ConfigError(f"sync_mode={self.sync_mode}: there are {', '.join(get_args(SyncMode))}")
         if self.init_limit_ticks <= self.sync_limit_ticks:
             raise ConfigError(
                 f"init_limit_ticks={self.init_limit_ticks} must exceed sync_limit_ticks={self.sync_limit_ticks}: "

@@ -103,10 +103,10 @@ class Leader:
                 return self._on_ack(handler, zxid)
             case Request(body):
                 return [Requested(peer, body)]
-            case Ping():
-                return []
+            case Ping(_, nonce):
+                return self._on_echo(handler, nonce)
             case Sync(nonce):
-                return self.broadcast.on_sync(handler.to, nonce)
+                return self._on_sync(Send((handler.to,), Sync(nonce)))
             case AckEpoch():
                 return self._on_ack_epoch(handler, message)
             case SyncProgress():
@@ -151,8 +151,8 @@ class Leader:
         return effects
 
     def ask_sync(self, nonce: int) -> list[PeerEffect]:
-        """On the leader itself sync passes like a read (zab.md 5.8)."""
-        return [Synced(nonce)]
+        """On the leader itself sync passes like a read, unless a quorum has to confirm it (zab.md 5.8)."""
+        return self._on_sync(Synced(nonce)) if self.broadcast.syncs.by_quorum else [Synced(nonce)]
 
     def close(self) -> list[PeerEffect]:
         return [CloseSession(peer, self.handlers[peer].session) for peer in sorted(self.handlers)]
@@ -174,8 +174,11 @@ class Leader:
             self.over = f"no quorum within {config.init_limit_ticks} ticks in {self.phase.name}"
         elif to := tuple(h.to for h in self._sorted_handlers() if h.stage >= Bootstrap.SYNCED):
             # who is level while a slower voter, which the quorum needs, is not must not give up meanwhile (Z-18)
-            effects.append(Send(to, Ping(self.broadcast.last_proposed)))
+            effects.append(Send(to, self._ping()))
         return effects
+
+    def _ping(self) -> Ping:
+        return Ping(self.broadcast.last_proposed, self.broadcast.syncs.round)
 
     def on_link_ended(self, peer: PeerId) -> None:
         """The link to `peer` is gone, and its session with it."""
@@ -327,8 +330,8 @@ class Leader:
             return []
         voters, observers = self._forwarding(voters=True), self._forwarding(voters=False)
         effects: list[PeerEffect] = []
-        for run, syncs in self.broadcast.split_at_syncs(committed):
-            if voters:
+        for run, syncs in self.broadcast.syncs.split(committed):
+            if voters and run:
                 effects.append(Send(voters, Commit(run[-1].last)))
             if observers:
                 effects += [Send(observers, Inform(batch)) for batch in run]
@@ -336,6 +339,26 @@ class Leader:
         if counter_of(committed[0].first) == 1:
             effects.append(FirstCommit(self.epoch, committed[0].last))
         return [*effects, *[self.state.deliver(batch) for batch in committed]]
+
+    def _on_sync(self, answer: PeerEffect) -> list[PeerEffect]:
+        return [*self.broadcast.on_sync(answer), *self._ping_for_syncs()]
+
+    def _on_echo(self, handler: Handler, nonce: int) -> list[PeerEffect]:
+        syncs = self.broadcast.syncs
+        if nonce > syncs.round:
+            raise ProtocolError(handler.peer, f"echo of ping {nonce}, the last one sent was {syncs.round}")
+        if not handler.is_voter:
+            return []
+        syncs.on_echo(handler.peer, nonce)
+        return [*syncs.confirmed(), *self._ping_for_syncs()]
+
+    def _ping_for_syncs(self) -> list[PeerEffect]:
+        syncs, effects = self.broadcast.syncs, list[PeerEffect]()
+        if syncs.begin_round():
+            if to := tuple(h.to for h in self._sorted_handlers() if h.is_voter and h.stage is Bootstrap.ACTIVE):
+                effects.append(Send(to, self._ping()))
+            effects += syncs.confirmed()  # alone the leader is a quorum
+        return effects
 
     def _forwarding(self, *, voters: bool) -> tuple[tuple[PeerId, Session], ...]:
         """Sessions that get live traffic: from the step on in which NEWLEADER was sent to them (X-44)."""

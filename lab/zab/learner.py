@@ -105,8 +105,8 @@ class Learner:
                 if self.state.is_voter:
                     raise self._broken("Inform sent to a voter")
                 return [*self._on_proposal(batch), *self._on_commit(batch.last)]
-            case Ping(zxid):
-                return [self._send(Ping(zxid))] if self.phase is Phase.BROADCAST else []
+            case Ping():
+                return [self._send(message)] if self.phase is Phase.BROADCAST else []
             case Sync(nonce):
                 return [Synced(nonce)]
             case LeaderInfo(epoch):

@@ -176,6 +176,7 @@ class Ping(Message, tag=5, frozen=True):
     """The leader asks, the learner echoes; the zxid is the leader's last proposed one."""
 
     zxid: _Zxid
+    nonce: _Natural = 0  # the last round of pings that serves syncs (Z-16)
 
 
 class Request(Message, tag=1, frozen=True):

@@ -269,8 +269,8 @@ def test_observer_logs_and_delivers_informs_and_acks_none():
 
 def test_ping_is_echoed_in_broadcast_only():
     learner = serving_learner()
-    tell(learner, Ping(z("1.0")))
-    assert learner.sent() == [(3, Ping(z("1.0")))]
+    tell(learner, Ping(z("1.0"), 7))
+    assert learner.sent() == [(3, Ping(z("1.0"), 7))]  # the number, too: what a sync waits for (Z-16)
     learner = looking_learner()
     tell(learner, LeaderInfo(1), Ping(z("1.0")))
     assert learner.effects == []
