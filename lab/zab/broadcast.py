@@ -10,6 +10,8 @@ from lab.zab.state import PeerState
 from lab.zab.syncs import Syncs
 from lab.zab.zxid import Zxid, make_zxid
 
+CHECKS = 4  # of `has_stuck`, per proposal_timeout_ms
+
 
 class Broadcast:
     """The proposals of one epoch that are not committed yet, and who has acknowledged what."""
@@ -22,6 +24,7 @@ class Broadcast:
         self.outstanding: deque[TxnBatch] = deque()
         self.acked: dict[PeerId, Zxid] = dict.fromkeys(state.config.voters, self._epoch_start)
         self.syncs = Syncs(state)
+        self._proposed: deque[Zxid] = deque(maxlen=CHECKS)  # last at each of the latest checks
 
     def next_batch(self, count: int, body: bytes) -> TxnBatch:
         batch = TxnBatch(self.last_proposed + 1, count, crc32(body), body)
@@ -47,6 +50,12 @@ class Broadcast:
             committed.append(self.outstanding.popleft())
             self.last_committed = committed[-1].last
         return committed
+
+    def has_stuck(self) -> bool:
+        """Whether something that had been proposed by the time of the last but CHECKS call is still uncommitted."""
+        stuck = len(self._proposed) == CHECKS and self.last_committed < self._proposed[0]
+        self._proposed.append(self.last_proposed)
+        return stuck
 
     def on_sync(self, answer: PeerEffect) -> list[PeerEffect]:
         """By the leader's word: answer now if nothing is uncommitted, else behind what was proposed last (5.8)."""

@@ -28,6 +28,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     notify_interval_ms_max: int = 60_000
     leader_announce: bool = True  # the leader tells everybody once it has decided and once established (Z-15)
 
+    proposal_timeout_ms: int = 0  # uncommitted for so long, a proposal ends its leader (zab.md 6.2, F1); 0 = never
     max_outstanding: int = 0  # uncommitted batches at the leader: 1 = blocking, 0 = unbounded (zab.md 5.10)
     sync_mode: SyncMode = "leader"  # who has to confirm a sync (zab.md 5.8); "leader" = ZooKeeper
     batch_txns_max: int = 4096  # transactions in one proposal: 1 = ZooKeeper's one a proposal
@@ -48,6 +49,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             ("sync_limit_ticks", 2),
             ("finalize_wait_ms", 0),
             ("notify_interval_ms", 1),
+            ("proposal_timeout_ms", 0),
             ("max_outstanding", 0),
             ("batch_txns_max", 1),
             ("commit_log_count", 1),

@@ -4,11 +4,13 @@
 """
 
 from collections.abc import Callable
+from math import ceil
 
-from lab.zab.broadcast import Broadcast
+from lab.zab.broadcast import CHECKS, Broadcast
 from lab.zab.config import PeerId
 from lab.zab.constants import COUNTER_MAX, EPOCH_MAX
 from lab.zab.effects import (
+    CancelTimer,
     CloseSession,
     Entered,
     FirstCommit,
@@ -17,6 +19,7 @@ from lab.zab.effects import (
     Requested,
     Send,
     Serve,
+    SetTimer,
     StreamSnapshot,
     Synced,
 )
@@ -47,6 +50,8 @@ from lab.zab.phases import HANDLER_PHASES, Bootstrap
 from lab.zab.state import PeerState
 from lab.zab.sync_plan import SyncPlan, plan_from_disk, plan_sync
 from lab.zab.zxid import counter_of, epoch_of, is_leap, make_zxid, show
+
+PROPOSALS = "proposals"  # the timer of `proposal_timeout_ms`
 
 
 class Leader:
@@ -155,7 +160,8 @@ class Leader:
         return self._on_sync(Synced(nonce)) if self.broadcast.syncs.by_quorum else [Synced(nonce)]
 
     def close(self) -> list[PeerEffect]:
-        return [CloseSession(peer, self.handlers[peer].session) for peer in sorted(self.handlers)]
+        effects: list[PeerEffect] = [CloseSession(peer, self.handlers[peer].session) for peer in sorted(self.handlers)]
+        return [CancelTimer(PROPOSALS), *effects] if self.state.config.proposal_timeout_ms else effects
 
     # -- liveness ----------------------------------------------------------------------------------
 
@@ -176,6 +182,17 @@ class Leader:
             # who is level while a slower voter, which the quorum needs, is not must not give up meanwhile (Z-18)
             effects.append(Send(to, self._ping()))
         return effects
+
+    def on_proposals_timer(self) -> list[PeerEffect]:
+        """Nothing is taken back: what was proposed stays in the logs, and the next leader decides (zab.md 6.2, F1)."""
+        if self.broadcast.has_stuck():
+            self.over = f"a proposal stayed uncommitted for {self.state.config.proposal_timeout_ms} ms"
+            return []
+        return self._watch_proposals()
+
+    def _watch_proposals(self) -> list[PeerEffect]:
+        timeout_ms = self.state.config.proposal_timeout_ms
+        return [SetTimer(PROPOSALS, ceil(timeout_ms / CHECKS))] if timeout_ms else []
 
     def _ping(self) -> Ping:
         return Ping(self.broadcast.last_proposed, self.broadcast.syncs.round)
@@ -299,7 +316,7 @@ class Leader:
         for handler in synced:
             handler.stage = Bootstrap.ACTIVE
             effects.append(Send((handler.to,), UpToDate()))
-        return [*effects, *self._on_established(self.epoch), Serve(leading=True)]
+        return [*effects, *self._on_established(self.epoch), Serve(leading=True), *self._watch_proposals()]
 
     # -- broadcast ---------------------------------------------------------------------------------
 

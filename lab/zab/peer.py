@@ -30,7 +30,7 @@ from lab.zab.events import (
     Timeout,
     Truncated,
 )
-from lab.zab.leader import Leader
+from lab.zab.leader import PROPOSALS, Leader
 from lab.zab.learner import Learner
 from lab.zab.messages import FollowerInfo, ObserverInfo, Phase, ServerState
 from lab.zab.state import PeerState
@@ -128,6 +128,8 @@ class Peer:
             case Tick():
                 return role.on_tick() if role else []
             case Timeout(timer):
+                if isinstance(role, Leader) and timer == PROPOSALS:
+                    return role.on_proposals_timer()
                 return [] if role else self._after(self.election.on_timeout(timer, self._ended))
             case Notified(sender, notification):
                 if role:

@@ -20,6 +20,7 @@ from lab.zab.errors import ConfigError
         ({"finalize_wait_ms": -1}, "finalize_wait_ms=-1"),
         ({"notify_interval_ms": 0}, "notify_interval_ms=0"),
         ({"notify_interval_ms_max": 100}, "notify_interval_ms_max=100 is below notify_interval_ms=200"),
+        ({"proposal_timeout_ms": -1}, "proposal_timeout_ms=-1"),
         ({"max_outstanding": -1}, "max_outstanding=-1"),
         ({"batch_txns_max": 0}, "batch_txns_max=0"),
         ({"commit_log_count": 0}, "commit_log_count=0"),
