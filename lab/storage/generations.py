@@ -5,10 +5,9 @@ import msgspec
 from lab.storage.disk import Disk, read_file, replace_file
 from lab.storage.errors import DataFolderError
 from lab.storage.layout import CURRENT, TMP, generation_name, generation_number, labelled, snapshot_name
+from lab.storage.line import LINE_BYTES_MAX, open_line, seal_line
 from lab.storage.snapshot import SnapshotWriter, verify_snapshot
 from lab.zab.zxid import Zxid
-
-_NAME_BYTES_MAX = 64
 
 
 class Generation(msgspec.Struct, frozen=True):
@@ -27,10 +26,10 @@ def load_current(disk: Disk, data_dir: str) -> Generation | None:
     pointer = f"{data_dir}/{CURRENT}"
     if not disk.exists(pointer):
         return None
-    content = read_file(disk, pointer, _NAME_BYTES_MAX)
-    name = content.decode("ascii", errors="replace").removesuffix("\n")
-    if generation_number(name) is None:
-        raise DataFolderError(pointer, f"holds {content!r}, not the name of a generation")
+    content = read_file(disk, pointer, LINE_BYTES_MAX)
+    name = open_line(CURRENT, content)
+    if name is None or generation_number(name) is None:
+        raise DataFolderError(pointer, f"holds {content!r}, not the name of a generation with its checksum")
     folder = f"{data_dir}/{name}"
     if not disk.exists(folder):
         raise DataFolderError(pointer, f"points at {name}, which is missing")
@@ -96,7 +95,7 @@ class Installation:
         self._writer.seal()
         self._disk.sync_dir(self.generation.folder)
         self._disk.sync_dir(self._data_dir)  # the folder must be there before anything points at it
-        replace_file(self._disk, self._data_dir, CURRENT, f"{self._name}\n".encode())
+        replace_file(self._disk, self._data_dir, CURRENT, seal_line(CURRENT, self._name))
         return self.generation
 
     def close(self) -> None:

@@ -3,9 +3,9 @@
     lock                     flock of the process that runs the server (Z-8)
     initialize               this folder is new: an empty history may vote (Z-12)
     unsynced                 it was found empty without `initialize`: no vote until a synchronization is complete (Z-12)
-    acceptedEpoch            decimal text (zab.md 7.1)
-    currentEpoch             decimal text
-    CURRENT                  name of the generation in force (Z-11)
+    acceptedEpoch            decimal (zab.md 7.1), with a checksum as in `line`
+    currentEpoch             likewise
+    CURRENT                  name of the generation in force (Z-11), likewise
     generation.<n>/          snapshot.<zxid> and, after it, log.<zxid of its first record> ... (zxids in hexadecimal)
 
 A generation starts with one snapshot, installed or empty; later ones of the server's own may stand beside it.  A name

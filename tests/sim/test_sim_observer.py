@@ -81,7 +81,7 @@ def test_an_effect_is_shown_before_it_is_carried_out_and_after_the_one_before_it
 
         def on_effect(self, server: PeerId, effect: PeerEffect) -> None:
             found = world.machines[1].disk.files().get("/data/acceptedEpoch", b"0")
-            durable.append(int(found))
+            durable.append(int(found.split()[0]))  # its checksum follows
 
     world = World(ZabConfig(voters=(1,)))
     world.observers.add(Epochs())

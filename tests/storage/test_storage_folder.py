@@ -7,6 +7,7 @@ from storage_power import Power, coin, new_disk
 from lab.sim.disk import MemoryDisk
 from lab.storage.disk import replace_file
 from lab.storage.errors import DataFolderError, DataFolderInUseError
+from lab.storage.line import seal_line
 from lab.storage.store import FileStore
 from lab.zab.constants import EPOCH_MAX, NO_ZXID
 
@@ -106,7 +107,19 @@ def test_power_cut_at_every_operation_of_a_wiped_servers_first_install(share: fl
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"12", b"-1\n", b"one\n", b"1\n2\n", b"\x00\x00\n", b"%d\n" % (EPOCH_MAX + 1)]
+    "content",
+    [
+        b"",
+        b"7\n",
+        b"\x00\x00\n",
+        seal_line("acceptedEpoch", "7")[:-1],  # cut
+        seal_line("acceptedEpoch", "7") + b"\n",
+        seal_line("acceptedEpoch", "7").replace(b"7", b"6", 1),  # one flipped bit: another promise
+        seal_line("CURRENT", "7"),  # of another file
+        seal_line("acceptedEpoch", "-1"),
+        seal_line("acceptedEpoch", "one"),
+        seal_line("acceptedEpoch", str(EPOCH_MAX + 1)),
+    ],
 )
 @pytest.mark.parametrize("name", ["acceptedEpoch", "currentEpoch"])
 def test_garbage_in_an_epoch_file_is_refused_by_name(name: str, content: bytes) -> None:
@@ -144,8 +157,8 @@ def test_power_cut_at_every_operation_of_saving_an_epoch_leaves_the_old_or_the_n
 @pytest.mark.parametrize(
     ("content", "epoch"),
     [
-        (b"5\n", 5),  # whole: the rename was interrupted
-        (b"5", 0),  # torn
+        (seal_line("acceptedEpoch", "5"), 5),  # whole: the rename was interrupted
+        (seal_line("acceptedEpoch", "5")[:-1], 0),  # torn
         (b"", 0),
     ],
 )
@@ -162,7 +175,7 @@ def test_a_leftover_epoch_does_not_replace_the_saved_one() -> None:
     disk, store = new_server()
     store.save_accepted_epoch(3)
     disk.end_process()
-    disk.create(f"{DATA}/acceptedEpoch.tmp").write_at(0, [b"5\n"])
+    disk.create(f"{DATA}/acceptedEpoch.tmp").write_at(0, [seal_line("acceptedEpoch", "5")])
     _, recovered = open_store(disk)
     assert recovered.accepted_epoch == 3
 
@@ -191,7 +204,7 @@ def test_a_current_epoch_behind_the_log_is_left_to_the_core() -> None:
 def test_a_current_epoch_above_the_accepted_one_is_refused() -> None:
     disk, _ = new_server()
     disk.end_process()
-    write(disk, "currentEpoch", b"3\n")
+    write(disk, "currentEpoch", seal_line("currentEpoch", "3"))
     with pytest.raises(DataFolderError, match="acceptedEpoch: is 0, below currentEpoch 3"):
         open_store(disk)
 
@@ -199,8 +212,9 @@ def test_a_current_epoch_above_the_accepted_one_is_refused() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"generation.9\n", "CURRENT: points at generation.9, which is missing"),
-        (b"../../etc\n", "CURRENT: holds .* not the name of a generation"),
+        (seal_line("CURRENT", "generation.9"), "CURRENT: points at generation.9, which is missing"),
+        (seal_line("CURRENT", "../../etc"), "CURRENT: holds .* not the name of a generation"),
+        (seal_line("CURRENT", "generation.1").replace(b"1", b"3", 1), "CURRENT: holds .* with its checksum"),
         (b"", "CURRENT: holds b'', not the name of a generation"),
     ],
 )
@@ -246,7 +260,7 @@ def test_two_stores_on_one_folder_are_kept_apart() -> None:
 def test_a_refused_recovery_lets_go_of_the_folder() -> None:
     disk, _ = new_server()
     disk.end_process()
-    write(disk, "currentEpoch", b"3\n")
+    write(disk, "currentEpoch", seal_line("currentEpoch", "3"))
     for _ in range(2):
         with pytest.raises(DataFolderError):
             open_store(disk)
