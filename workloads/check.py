@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from lab.client.history import History, ReplicaState
 from workloads.checks.logs import check_logs
+from workloads.checks.lost import lost_writes
 from workloads.checks.operations import Operations
 from workloads.checks.reads import check_reads
 from workloads.checks.replicas import check_replicas
@@ -43,5 +44,6 @@ def check_registers(
         reads=len(ops.reads),
         reads_total=ops.reads_total,
         replicas=len(replicas),
+        lost=lost_writes(ops, replicas, paths, voters),
         findings=findings[:FINDINGS_MAX] + more,
     )

@@ -11,4 +11,5 @@ class Verdict(msgspec.Struct, frozen=True):
     reads: int  # reads whose value and origin were checked
     reads_total: int  # acknowledged reads; those beyond `reads` were sampled out
     replicas: int
+    lost: int = 0  # acknowledged writes that are missing in a replica, or in a quorum of logs
     findings: list[str] = []  # the first things that were wrong, in words

@@ -18,6 +18,7 @@ from lab.bench.results import now_text
 from lab.bench.tally import Nanoseconds, common_digest, completed, outcomes, unknown_writes, used
 from lab.client.history import History, Kind, Outcome, ReplicaState
 from lab.targets.target import Connector, ServerInfo, Target, TargetError, Usage
+from workloads import Verdict
 
 CLIENT_LIMIT = 0.9  # of a CPU: a load process above it may be what was measured
 NO_BUDGET = "no CPU budget can be set here (`python -m lab doctor` says why), so measured without one"
@@ -193,9 +194,17 @@ def attached(servers: Sequence[ServerInfo], attach: str) -> list[int]:
 
 def verify(settings: Settings, histories: Sequence[History], replicas: Sequence[ReplicaState]) -> tuple[bool, Checks]:
     """Whether clients and replicas tell one story, and how much of it was looked at."""
+    verdict = judge(settings, histories, replicas)
+    return verdict.ok, checks_of(verdict)
+
+
+def judge(settings: Settings, histories: Sequence[History], replicas: Sequence[ReplicaState]) -> Verdict:
     workload, params = workload_of_settings(settings)
-    verdict = workload.check(histories, replicas, seed=settings.seed, params=params, voters=settings.voters)
-    return verdict.ok, Checks(
+    return workload.check(histories, replicas, seed=settings.seed, params=params, voters=settings.voters)
+
+
+def checks_of(verdict: Verdict) -> Checks:
+    return Checks(
         writes=verdict.writes,
         reads=verdict.reads,
         reads_total=verdict.reads_total,
