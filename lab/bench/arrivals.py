@@ -1,8 +1,10 @@
-"""Open loop: when operations are meant to be sent, whatever the system does meanwhile.
+"""When operations may be sent.
 
-Another schedule (Poisson, a trace) is another class with these three methods.
+Open loop (`Arrivals`): when they are meant to be, whatever the system does meanwhile.  Another schedule (Poisson, a
+trace) is another class with these three methods.  Closed loop (`Pace`): how many more, by now.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -38,3 +40,27 @@ class ConstantArrivals:
     def times(self, first: int, count: int) -> Sequence[int]:
         start, period = self._start_ns, self._period_ns
         return [int(start + number * period) for number in range(first, first + count)]
+
+
+QUANTUM_NS = 2_000_000  # sending less than so much time's operations at once would cost a wake-up for each of them
+IDLE_NS = 10_000_000  # of what could not be sent in time, so much is caught up with
+
+
+class Pace:
+    """At most `rate` operations/s of a closed loop, in small batches."""
+
+    def __init__(self, rate: float, start_ns: int) -> None:
+        self._period_ns = 1e9 / rate
+        self._used_ns = float(start_ns)  # up to here the rate is used up
+
+    def allowed(self, now_ns: int) -> int:
+        """How many operations may be sent now; 0 until it is worth it."""
+        self._used_ns = max(self._used_ns, now_ns - max(IDLE_NS, self._period_ns))
+        return 0 if now_ns < self.next_ns() else int((now_ns - self._used_ns) / self._period_ns)
+
+    def sent(self, count: int) -> None:
+        self._used_ns += count * self._period_ns
+
+    def next_ns(self) -> int:
+        """When some may be sent again."""
+        return math.ceil(self._used_ns + max(QUANTUM_NS, self._period_ns))

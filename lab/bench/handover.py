@@ -13,6 +13,13 @@ from lab.client.history import COLUMNS, History
 _LENGTH = struct.Struct("<Q")
 
 
+class HandoverError(Exception):
+    """What a load process did cannot be handed over: one line that names the file."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path}: {error.strerror}: free space there or choose another --data-dir")
+
+
 class _Header(msgspec.Struct, frozen=True):
     client: int
     sessions: list[int]
@@ -21,17 +28,20 @@ class _Header(msgspec.Struct, frozen=True):
 
 
 def write_history(history: History, path: Path) -> None:
-    """The file appears under its name once it is complete."""
+    """The file appears under its name once it is complete.  Raises HandoverError."""
     names = [name for name, _ in COLUMNS]
     header = msgspec.msgpack.encode(_Header(history.client, history.sessions, len(history), names))
     unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("wb") as file:
-        file.write(_LENGTH.pack(len(header)))
-        file.write(header)
-        for name in names:
-            assert len(history.columns[name]) == len(history), (name, len(history.columns[name]), len(history))
-            history.columns[name].tofile(file)
-    unfinished.rename(path)
+    try:
+        with unfinished.open("wb") as file:
+            file.write(_LENGTH.pack(len(header)))
+            file.write(header)
+            for name in names:
+                assert len(history.columns[name]) == len(history), (name, len(history.columns[name]), len(history))
+                history.columns[name].tofile(file)
+        unfinished.rename(path)
+    except OSError as error:
+        raise HandoverError(path, error) from error
 
 
 def read_history(path: Path) -> History:

@@ -20,8 +20,9 @@ from typing import Any
 
 import msgspec
 
-from lab.bench.arrivals import ConstantArrivals
-from lab.bench.handover import write_history
+from lab.bench.arrivals import ConstantArrivals, Pace
+from lab.bench.handover import HandoverError
+from lab.bench.journal import Journal
 from lab.bench.lifeline import die_with_parent
 from lab.bench.loadspec import (
     DATAGRAM_BYTES_MAX,
@@ -63,7 +64,7 @@ class Load:
     """One client's operations: what is sent when, in which session."""
 
     def __init__(self, spec: LoadSpec, commands: socket.socket) -> None:
-        """Attaches the sessions.  Raises OpeningError."""
+        """Attaches the sessions.  Raises OpeningError, HandoverError."""
         workload = workload_named(spec.workload)
         self._spec, self._commands = spec, commands
         self._generator = workload.generator(msgspec.convert(spec.params, workload.params), spec.seed, spec.client)
@@ -72,7 +73,7 @@ class Load:
         )
         self._sessions.watch(commands.fileno())  # nothing but its end comes before the sessions are there
         self._sessions.open(spec.open_timeout_s)
-        self._recorder = Recorder(self._sessions, spec.client, self._generator.read_share, spec.reads_checked_max)
+        self._recorder = _recorder(spec, self._sessions, self._generator.read_share)
         self._batch_max = max(1, min(BATCH_OPERATIONS_MAX, BATCH_BYTES_MAX // (self._generator.value_bytes + 32)))
         self._in_flight = [0] * len(self._sessions.ids)
         self._total = 0  # in flight
@@ -80,6 +81,7 @@ class Load:
         self._turn = 0  # which session comes first: they take turns
         self._sends = False
         self._arrivals: ConstantArrivals | None = None
+        self._pace: Pace | None = None
         self._issued = 0  # of the arrivals
         self._window: Measure | None = None
         self._mark_ns = NEVER_NS  # the next end of the window
@@ -91,7 +93,7 @@ class Load:
         self._stamps: list[deque[int]] = [deque() for _ in self._in_flight]  # eager: when each outstanding one was sent
 
     def run(self) -> None:
-        """Until EOF on the command channel.  Raises LoadError, OpeningError, ReplyMismatchError."""
+        """Until EOF on the command channel.  Raises LoadError, HandoverError, OpeningError, ReplyMismatchError."""
         self._answer(Ready())
         sessions = self._sessions
         while True:
@@ -99,7 +101,7 @@ class Load:
             now = time.monotonic_ns()
             if arrived:
                 self._take(arrived, now)
-            sent = self._sends and (self._send_open(now) if self._arrivals else self._send_closed())
+            sent = self._sends and (self._send_open(now) if self._arrivals else self._send_closed(now))
             if now >= self._mark_ns:
                 self._on_mark(now)
             if self._stop_ns != NEVER_NS and (not self._total or now >= self._stop_ns):
@@ -127,9 +129,11 @@ class Load:
             if self._spec.eager:
                 self._notice(index, frame, count, now)
 
-    def _send_closed(self) -> int:
+    def _send_closed(self, now: int) -> int:
         """Fill up to the number outstanding, spread evenly over the attached sessions; returns how many were sent."""
         attached, free = self._sessions.attached, self._spec.outstanding - self._total
+        if self._pace is not None:
+            free = min(free, self._pace.allowed(now))
         if not attached or free <= 0:
             return 0
         quota = -(-self._spec.outstanding // len(attached))
@@ -139,6 +143,8 @@ class Load:
             count = min(quota - self._in_flight[index], free - sent, self._batch_max)
             if count > 0:
                 sent += self._send(index, count)
+        if self._pace is not None:
+            self._pace.sent(sent)
         return sent
 
     def _send_open(self, now: int) -> int:
@@ -165,9 +171,10 @@ class Load:
     def _send_as(self, index: int, requests: list[Any], part: Part) -> int:
         """Send one frame, in which requests are numbered from `_next_cxid`; returns how many were sent: all or none."""
         sent_ns, count = time.monotonic_ns(), len(requests)
-        if not self._sessions.send(index, requests):
-            return 0
         self._recorder.sent(index, self._next_cxid, count, sent_ns, part)
+        if not self._sessions.send(index, requests):
+            self._recorder.unsent()
+            return 0
         self._next_cxid += count
         self._in_flight[index] += count
         self._total += count
@@ -180,6 +187,8 @@ class Load:
         wake = min(self._mark_ns, self._stop_ns)
         if self._arrivals is not None and self._sends and self._sessions.attached:
             wake = min(wake, self._arrivals.time_of(self._issued))
+        if self._pace is not None and self._sends and self._sessions.attached and self._total < self._spec.outstanding:
+            wake = min(wake, self._pace.next_ns())
         return wake
 
     # -- the first write of an epoch
@@ -246,6 +255,8 @@ class Load:
         gc.disable()  # nothing of the loop makes cycles, and a pause would be measured as latency
         if self._spec.rate is not None:
             self._arrivals = ConstantArrivals(self._spec.rate, time.monotonic_ns(), self._spec.phase)
+        if self._spec.pace is not None:
+            self._pace = Pace(self._spec.pace, time.monotonic_ns())
         self._sends = True
 
     def _set_up(self) -> None:
@@ -298,6 +309,7 @@ class Load:
         if self._arrivals is None:
             return 0
         recorder, number, lags = self._recorder, 0, list[int]()
+        assert isinstance(recorder, Recorder), "a journal keeps no times"
         for count, sent_ns, part in zip(recorder.count, recorder.sent_ns, recorder.part, strict=True):
             if part == Part.LOAD:
                 if window.start_ns <= sent_ns < window.end_ns:
@@ -309,14 +321,13 @@ class Load:
     def _report(self) -> None:
         self._stop_ns = NEVER_NS
         intended = self._arrivals.times(0, self._issued) if self._arrivals is not None else None
-        history = self._recorder.history(self._generator, intended)
-        try:
-            write_history(history, Path(self._spec.history))
-        except OSError as error:
-            raise LoadError(
-                f"{self._spec.history}: {error.strerror}: free space there or choose another --data-dir"
-            ) from error
-        self._answer(Reported(len(history)))
+        self._answer(Reported(self._recorder.finish(self._generator, intended, Path(self._spec.history))))
+
+
+def _recorder(spec: LoadSpec, sessions: Sessions, read_share: float) -> Recorder | Journal:
+    if spec.journal:
+        return Journal(Path(spec.history), spec.client, sessions, read_share, spec.reads_checked_max)
+    return Recorder(sessions, spec.client, read_share, spec.reads_checked_max)
 
 
 def _chunks(items: Sequence[str], size: int) -> list[Sequence[str]]:
@@ -335,7 +346,7 @@ def main() -> int:
                 load.run()
             finally:
                 load.close()
-        except (LoadError, OpeningError, ReplyMismatchError) as error:
+        except (LoadError, HandoverError, OpeningError, ReplyMismatchError) as error:
             commands.send(encode(Broken(str(error))))  # first: the disk of the log may be full
             print(error, file=sys.stderr)  # noqa: T201 - the log of this process
             return 1

@@ -1,28 +1,19 @@
 """The load processes of a trial, as the harness sees them: started, told what to do, and ended whatever they do."""
 
-import contextlib
-import os
 import random
-import select
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-import lab
 from lab.bench.handover import read_history
+from lab.bench.load_process import EXIT_TIMEOUT_S, LoadProcess, LookOut, close_all, readable
 from lab.bench.loadspec import (
-    DATAGRAM_BYTES_MAX,
     Acknowledged,
     Answer,
     Await,
-    Broken,
     Command,
     LoadSpec,
     Measure,
@@ -33,12 +24,10 @@ from lab.bench.loadspec import (
     Setup,
     Start,
     Stop,
-    decode_answer,
-    encode,
 )
 from lab.bench.record import Settings
 from lab.client.history import History
-from lab.targets.target import Connector, TargetError
+from lab.targets.target import Connector
 from workloads import workload_of
 
 OPEN_TIMEOUT_S = 30.0
@@ -46,15 +35,11 @@ SETUP_TIMEOUT_S = 300.0
 DRAIN_S = 10.0
 REPORT_TIMEOUT_S = 300.0  # after the drain: decoding takes some microseconds for each operation
 ANSWER_TIMEOUT_S = 10.0
-EXIT_TIMEOUT_S = 5.0
 WINDOW_LEAD_NS = 5_000_000  # commands reach the processes well within it
 READS_CHECKED_MAX = 1_000_000  # of all load processes together
 PATIENCE_MS = 10_000.0
-LOG_TAIL_BYTES = 4096
-LOOK_OUT_EVERY_S = 0.1  # some 10 us each
 
 A = TypeVar("A", bound=Answer)
-LookOut = Callable[[], object]  # raises if there is no point in waiting on
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -99,7 +84,7 @@ class Loaders:
         self._settings, self._params = settings, params
         self._connectors, self._clients = list(connectors), len(connectors)  # those whose process has not started
         self._folder, self._seed, self._look_out = folder, seed, look_out
-        self._processes: list[_Process] = []
+        self._processes: list[LoadProcess] = []
         self._is_started = False
 
     def start(self) -> None:
@@ -107,7 +92,7 @@ class Loaders:
         phases = random.Random(f"arrivals of {self._seed}")
         for client in range(self._clients):
             connector = self._connectors.pop(0)
-            self._processes.append(_Process(client, connector, self._folder, self._look_out))
+            self._processes.append(LoadProcess(client, connector, self._folder, self._look_out))
             self._processes[-1].tell(self._spec(client, connector, phases.random()))
         self._hear(Ready, OPEN_TIMEOUT_S + ANSWER_TIMEOUT_S)
 
@@ -169,7 +154,7 @@ class Loaders:
         for process in self._processes:
             process.end(deadline)
         for connector in self._connectors:
-            _close_all(connector.fds)
+            close_all(connector.fds)
         self._processes, self._connectors = [], []
 
     def _spec(self, client: int, connector: Connector, phase: float) -> LoadSpec:
@@ -184,10 +169,12 @@ class Loaders:
             outstanding=1 if eager else settings.outstanding,
             rate=None if settings.rate is None else settings.rate / clients,
             phase=phase,
+            pace=None,
             eager=eager,
             patience_ms=_patience_ms(settings),
             reads_checked_max=READS_CHECKED_MAX // clients,
             history=str(self._processes[client].history),
+            journal=False,
             open_timeout_s=OPEN_TIMEOUT_S,
         )
 
@@ -202,7 +189,7 @@ class Loaders:
     def _watch(self, deadline: float) -> None:
         """Wait; a process that ends or breaks meanwhile raises."""
         channels = {process.channel.fileno(): process for process in self._processes}
-        for fd in _readable(channels, deadline, self._look_out):
+        for fd in readable(channels, deadline, self._look_out):
             channels[fd].hear(Ready, 0.0)
 
 
@@ -215,103 +202,3 @@ def _patience_ms(settings: Settings) -> float:
     if settings.fault is None:
         return PATIENCE_MS
     return settings.sync_limit_ticks * settings.tick_ms / 2
-
-
-class _Process:
-    """One load process and the channel to it."""
-
-    def __init__(self, client: int, connector: Connector, folder: Path, look_out: LookOut) -> None:
-        self._look_out = look_out
-        self._name = f"load process {client}"
-        self._log = folder / f"load-{client}.log"
-        self.history = folder / f"history-{client}"
-        self.channel, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        root = str(Path(lab.__file__).resolve().parents[1])  # it runs the same code wherever it starts
-        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        try:
-            with self._log.open("ab") as output:
-                self._popen = subprocess.Popen(
-                    [sys.executable, "-m", "lab.bench.load", str(its_end.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(its_end.fileno(), *connector.fds),
-                    env={**os.environ, "PYTHONPATH": path},
-                    process_group=0,  # a Ctrl-C at the terminal is the harness's to handle
-                )
-        except OSError as error:
-            self.channel.close()
-            raise TargetError(f"{self._name} cannot be started (log {self._log}): {error.strerror}") from error
-        finally:
-            its_end.close()
-            _close_all(connector.fds)
-
-    def tell(self, record: Command | LoadSpec) -> None:
-        try:
-            self.channel.send(encode(record))
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise self._gone() from error
-
-    def hear(self, kind: type[A], timeout_s: float, otherwise: str = "") -> A:
-        """The next answer, which must be of this kind."""
-        if not _readable([self.channel.fileno()], time.monotonic() + timeout_s, self._look_out):
-            raise TargetError(f"{self._name}: {otherwise or f'no {kind.__name__}'} within {timeout_s:g} s")
-        try:
-            data = self.channel.recv(DATAGRAM_BYTES_MAX)
-        except ConnectionResetError:
-            data = b""
-        if not data:
-            raise self._gone()
-        answer = decode_answer(data)
-        if isinstance(answer, Broken):
-            raise TargetError(f"{self._name}: {answer.reason}")
-        assert isinstance(answer, kind), (self._name, answer, kind)
-        return answer
-
-    def ask_to_end(self) -> None:
-        """EOF on its channel means exit."""
-        self.channel.close()
-
-    def end(self, deadline: float) -> None:
-        """Wait for its end until then, kill it if it does not come, and reap it."""
-        try:
-            self._popen.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
-        with contextlib.suppress(FileNotFoundError):
-            self.history.unlink()
-
-    def _gone(self) -> TargetError:
-        """It closed its channel, so it has ended or is about to."""
-        try:
-            code = self._popen.wait(EXIT_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            return TargetError(f"{self._name} closed its channel and does not end (log {self._log})")
-        how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        return TargetError(f"{self._name} has ended ({how}): {_last_line(self._log)}")
-
-
-def _readable(channels: Iterable[int], deadline: float, look_out: LookOut) -> list[int]:
-    """Wait until one of these has something to say; those that do, none at the deadline."""
-    poll = select.poll()
-    for fd in channels:
-        poll.register(fd, select.POLLIN)
-    while True:
-        look_out()
-        left_s = max(0.0, deadline - time.monotonic())
-        ready = [fd for fd, _ in poll.poll(min(left_s, LOOK_OUT_EVERY_S) * 1e3)]
-        if ready or not left_s:
-            return ready
-
-
-def _last_line(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
-        lines = file.read().decode(errors="replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), f"nothing in {log}")
-
-
-def _close_all(fds: Sequence[int]) -> None:
-    for fd in fds:
-        os.close(fd)

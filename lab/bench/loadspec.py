@@ -26,10 +26,12 @@ class LoadSpec(_Record, tag=1, frozen=True):
     outstanding: int  # closed loop: operations in flight, over all sessions
     rate: float | None  # open loop: operations/s of this process
     phase: float  # open loop: of a period, by which this process's schedule is shifted
+    pace: float | None  # closed loop: at most so many operations/s of this process
     eager: bool  # decode every reply at once, to answer Await: for few operations
     patience_ms: float
     reads_checked_max: int  # reads beyond it are sampled
     history: str  # the file to write the history to
+    journal: bool  # note in that file everything at once, so that a killed process's history is there, too
     open_timeout_s: float
 
 

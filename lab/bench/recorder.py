@@ -10,9 +10,12 @@ dropped.  Such reads are counted and timed, but have no zxid in the history, and
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
+from pathlib import Path
+from typing import Protocol
 
+from lab.bench.handover import write_history
 from lab.client.history import History, Kind, Outcome
-from lab.targets.opening import Answers, Sessions
+from lab.targets.opening import Answers
 from workloads import Generator
 
 SAMPLE_EVERY = 16
@@ -33,6 +36,37 @@ class ReplyMismatchError(Exception):
     """A server answered another request than the oldest outstanding one."""
 
 
+class Decoding(Protocol):
+    """What a recorder needs of sessions (`lab.targets.opening.Sessions`)."""
+
+    @property
+    def ids(self) -> list[int]: ...
+
+    def decode(self, frame: bytes) -> Answers: ...
+
+    def without_reads(self, frame: bytes) -> bytes: ...
+
+
+class Sampler:
+    """Lets frames of replies pass as long as there are few reads, then drops most reads from them."""
+
+    def __init__(self, sessions: Decoding, read_share: float, reads_checked_max: int) -> None:
+        """`read_share`: of all operations; 0 means that there is nothing to sample."""
+        self._sessions = sessions
+        self._read_share, self._whole_left, self._bytes_left = read_share, float(reads_checked_max), READ_BYTES_MAX
+        self._frame = 0
+
+    def sampled(self, frame: bytes | None, count: int) -> bytes | None:
+        if frame is None or not self._read_share:
+            return frame
+        if self._whole_left > 0 and self._bytes_left > 0:
+            self._whole_left -= count * self._read_share
+            self._bytes_left -= len(frame)
+            return frame
+        self._frame += 1
+        return frame if self._frame % SAMPLE_EVERY == 0 else self._sessions.without_reads(frame)
+
+
 class _Log:
     """One session's batches and arrivals."""
 
@@ -45,8 +79,8 @@ class _Log:
 class Recorder:
     """All operations of one client."""
 
-    def __init__(self, sessions: Sessions, client: int, read_share: float, reads_checked_max: int) -> None:
-        """`read_share`: of all operations; 0 means that there is nothing to sample."""
+    def __init__(self, sessions: Decoding, client: int, read_share: float, reads_checked_max: int) -> None:
+        """As `Sampler`."""
         self._sessions, self.client = sessions, client
         self._logs = [_Log() for _ in sessions.ids]
         self.session = array("q")  # of each batch, in the order of sending; so are the next four
@@ -54,8 +88,7 @@ class Recorder:
         self.count = array("q")
         self.sent_ns = array("q")
         self.part = array("q")
-        self._read_share, self._whole_left, self._bytes_left = read_share, float(reads_checked_max), READ_BYTES_MAX
-        self._frame = 0
+        self._sampled = Sampler(sessions, read_share, reads_checked_max).sampled if read_share else None
 
     def sent(self, session: int, first: int, count: int, sent_ns: int, part: Part) -> None:
         self.session.append(session)
@@ -64,23 +97,26 @@ class Recorder:
         self.sent_ns.append(sent_ns)
         self.part.append(part)
 
+    def unsent(self) -> None:
+        """The last batch was not sent after all."""
+        for column in (self.session, self.first, self.count, self.sent_ns, self.part):
+            column.pop()
+
     def arrived(self, session: int, frame: bytes | None, count: int, now_ns: int) -> None:
         log = self._logs[session]
-        if self._read_share and frame is not None:
+        if self._sampled is not None:
             frame = self._sampled(frame, count)
         log.arrived_ns.append(now_ns)
         log.counts.append(count)
         log.frames.append(frame)
 
-    def _sampled(self, frame: bytes, count: int) -> bytes:
-        if self._whole_left > 0 and self._bytes_left > 0:
-            self._whole_left -= count * self._read_share
-            self._bytes_left -= len(frame)
-            return frame
-        self._frame += 1
-        return frame if self._frame % SAMPLE_EVERY == 0 else self._sessions.without_reads(frame)
-
     # -- afterwards
+
+    def finish(self, generator: Generator, intended_ns: Sequence[int] | None, path: Path) -> int:
+        """Write the history to `path`; returns how many operations it holds.  As `history`; HandoverError."""
+        history = self.history(generator, intended_ns)
+        write_history(history, path)
+        return len(history)
 
     def history(self, generator: Generator, intended_ns: Sequence[int] | None) -> History:
         """Decode everything, once: the frames are gone afterwards.

@@ -10,6 +10,7 @@ import msgspec
 from lab.client.history import ReplicaState
 from lab.cluster.cpu import all_on
 from lab.cluster.errors import ClusterError
+from lab.cluster.room import HOW, can_fill
 from lab.cluster.spec import ClusterSpec, spec_of
 from lab.cluster.supervisor import Cluster
 from lab.faults import AnyFault, Crash, DiskFault, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
@@ -27,6 +28,7 @@ class OwnTarget:
     """Voters have ids 1..V, observers V+1..V+O.  Implements `lab.targets.target.Target`."""
 
     name = "own"
+    disk_full_by = HOW if can_fill() else ""
 
     def __init__(
         self,

@@ -4,12 +4,14 @@ import msgspec
 
 from lab.client.client import Address
 from lab.client.links import LinksError, open_endpoint
-from lab.client.load_sessions import LoadSessions
+from lab.client.load_sessions import LoadSessions, decode_answers
 from lab.targets.errors import OpeningError
 
 
 class OwnSessions(LoadSessions):
     """`lab.targets.opening.Sessions`: errors are those that a load process knows."""
+
+    decode_frame = staticmethod(decode_answers)
 
     def open(self, timeout_s: float) -> None:
         try:
