@@ -117,6 +117,20 @@ def check_failover(settings: Settings) -> Settings:
     return settings
 
 
+def check_torture(settings: Settings) -> Settings:
+    """As `check_settings`; moreover servers must be able to be lost, and to come back with what they had."""
+    check_settings(settings)
+    if settings.durability == "memory":
+        raise SettingsError(
+            "--durability: memory, allowed for torture: fsync or buffered (a crashed server would come back wiped)"
+        )
+    if settings.voters < 3:
+        raise SettingsError(f"--voters: {settings.voters}, allowed for torture: 3 to {SERVERS_MAX}")
+    if settings.reads == 1.0:
+        raise SettingsError("--reads: 1, allowed for torture: 0 to less than 1 (it is about writes)")
+    return settings
+
+
 def workload_settings(name: str | None) -> dict[str, Any]:
     """The settings that a preset or a TOML file stands for; none without a name.  Raises WorkloadError."""
     if name is None:

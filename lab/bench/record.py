@@ -167,6 +167,59 @@ class FailoverRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     pyperf: PyperfLink | None = None
 
 
+class FaultSpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing that befell servers, or a client, and for how long; seconds since the load began."""
+
+    kind: str
+    victims: list[int]  # servers; of a killed client its place
+    start_s: float
+    end_s: float  # when it was repaired
+
+
+class Reign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A server began to lead: it was established in this epoch."""
+
+    at_s: float
+    server: int
+    epoch: int
+
+
+class TortureRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Faults on real processes under load, then verification; the one line of `torture.jsonl`.
+
+    `settings.rate` is the most operations/s that the clients together may send, in a closed loop.
+    """
+
+    schema: int = SCHEMA
+    suite: str = "torture"
+    target: str
+    voters: int
+    observers: int
+    verified: bool
+    checks: Checks
+    settings: Settings
+    log_segment_bytes: int  # smaller than usual, so that logs roll over
+    started_at: str
+    seconds: float  # under load, the calm at the end included
+    leader_crashes: int  # of a serving leader, by SIGKILL
+    faults: dict[str, int]  # how often what was done
+    skipped: int  # strikes of the plan that found nobody whom they might befall in time
+    out_of_room: int  # servers that ended because their disk was full, naming the file
+    disk_full_by: str  # the mechanism; empty: no disk can be filled here
+    acknowledged: int  # writes
+    lost: int | None  # of them: missing in a replica, or in a quorum of logs; None: the replicas could not be seen
+    unknown: int  # writes whose outcome no client knows
+    reads: int  # acknowledged
+    clients: int  # load processes, the killed ones included
+    silence_s: float  # the longest time in which no write was acknowledged
+    events: list[FaultSpan]
+    reigns: list[Reign]
+    series: dict[str, list[int]]  # per kind, acknowledged per 100 ms
+    machine: Machine
+    commit: str = "unknown"
+    dirty: bool = False
+
+
 Record = TrialRecord | FailoverRecord
 
 

@@ -1,7 +1,9 @@
 """From settings to the system under test and the processes that load it."""
 
 from pathlib import Path
+from typing import Any
 
+from lab.bench.crew import Crew
 from lab.bench.limits import workload_of_settings
 from lab.bench.loaders import Loaders
 from lab.bench.record import Settings
@@ -9,8 +11,8 @@ from lab.targets.own import OwnTarget
 from lab.targets.target import Connector
 
 
-def make_target(settings: Settings, data_dir: Path | None) -> OwnTarget:
-    """The target that the settings name, not started yet."""
+def make_target(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTarget:
+    """The target that the settings name, not started yet; `more`: what only this target can be told."""
     assert settings.target == "own", settings.target
     return OwnTarget(
         voters=settings.voters,
@@ -25,6 +27,7 @@ def make_target(settings: Settings, data_dir: Path | None) -> OwnTarget:
         finalize_early=settings.finalize_early,
         data_dir=data_dir,
         seed=settings.seed,
+        **more,
     )
 
 
@@ -40,3 +43,19 @@ class LoadMaker:
         folder = self._target.cluster.folder / "load"
         folder.mkdir()
         return Loaders(self._settings, params, connectors, folder, self._settings.seed, self._target.look_out)
+
+
+class CrewMaker:
+    """As `LoadMaker`, for the clients of a torture."""
+
+    def __init__(self, settings: Settings, target: OwnTarget) -> None:
+        self._settings = settings
+        self._target = target
+
+    def __call__(self) -> Crew:
+        settings, target = self._settings, self._target
+        _, params = workload_of_settings(settings)
+        folder = target.cluster.folder / "load"
+        folder.mkdir()
+        servers = range(1, settings.voters + settings.observers + 1)
+        return Crew(settings, params, servers, target.connector, folder, target.look_out)
