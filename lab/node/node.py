@@ -23,6 +23,7 @@ from lab.node.control import (
 from lab.node.errors import NodeError
 from lab.node.inspect import ReadableStore, write_state
 from lab.node.links import NodeLinks
+from lab.node.snapshots import ForkedSnapshots
 from lab.service.host import Host, Store
 from lab.service.server import Server
 from lab.transport.control import ControlSocket
@@ -61,7 +62,22 @@ class Node:
     def run(self) -> None:
         """Serve until EOF on the control socket.  Raises NodeError for a command that makes no sense."""
         clock = MonotonicClock()
-        host = Host(self._server, self._store, self._links, clock, tick_ms=self._config.tick_ms, observe=self._observe)
+        snapshots = ForkedSnapshots(self._waiter)
+        host = Host(
+            self._server,
+            self._store,
+            self._links,
+            clock,
+            snapshots,
+            tick_ms=self._config.tick_ms,
+            observe=self._observe,
+        )
+        try:
+            self._loop(host, clock, snapshots)
+        finally:
+            snapshots.close_all()
+
+    def _loop(self, host: Host, clock: MonotonicClock, snapshots: ForkedSnapshots) -> None:
         control_fd, waiter, links = self._control.fileno(), self._waiter, self._links
         self._control.set_blocking(False)
         waiter.add(control_fd)
@@ -75,7 +91,7 @@ class Node:
                 continue
             ready = waiter.wait(0.0 if more else host.deadline_ms() - clock.now_ms(), links.has_input)
             for fd in ready:
-                if fd != control_fd:
+                if fd != control_fd and not snapshots.on_ready(fd):
                     links.on_ready(fd)
             if control_fd in ready:
                 self._obey()

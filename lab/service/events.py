@@ -1,10 +1,11 @@
 """Inputs and outputs that the service adds to those of Zab."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lab.service.requests import Reply, Request
+from lab.zab.config import PeerId
 from lab.zab.effects import Effect, HostEffect
-from lab.zab.events import Event, PeerEvent
+from lab.zab.events import Event, PeerEvent, Session
 
 ClientId = int  # names one client link of this process; never used twice
 
@@ -41,5 +42,16 @@ class DropClient(Effect, frozen=True):
     reason: str
 
 
+class OpenSnapshot(Effect, frozen=True):
+    """Keep the tree as it is now for this learner session: ReadSnapshot asks for one chunk after the other.
+
+    `chunks` walks the live tree, so it has to be walked, or its process copied, before the next effect is carried out.
+    """
+
+    learner: PeerId
+    session: Session
+    chunks: Iterator[bytes]
+
+
 ServerEvent = PeerEvent | ClientRequests | ClientDown | TurnEnd
-ServerEffect = HostEffect | ReplyTo | DropClient
+ServerEffect = HostEffect | ReplyTo | DropClient | OpenSnapshot

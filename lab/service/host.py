@@ -4,7 +4,7 @@ A node process and the simulator both run it, so that the place where an acknowl
 simulated, too.  What it needs of the world are the three protocols below.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -14,6 +14,7 @@ from lab.service.events import (
     ClientId,
     ClientRequests,
     DropClient,
+    OpenSnapshot,
     ReplyTo,
     ServerEffect,
     ServerEvent,
@@ -33,6 +34,7 @@ from lab.zab.effects import (
     Notify,
     Observed,
     ReadLog,
+    ReadSnapshot,
     SaveAcceptedEpoch,
     SaveCurrentEpoch,
     Send,
@@ -49,6 +51,7 @@ from lab.zab.events import (
     Received,
     Session,
     SessionClosed,
+    SnapshotRead,
     Start,
     Tick,
     Timeout,
@@ -146,7 +149,23 @@ class Store(Protocol):
     def barrier(self) -> None:
         """Make every append durable; they yield no later Flushed (Z-3)."""
 
-    def read_log(self, learner: PeerId, session: Session, after: Zxid, until: Zxid) -> LogRead: ...
+    def read_log(self, learner: PeerId, session: Session, after: Zxid, until: Zxid, bytes_max: int) -> LogRead: ...
+
+
+class Snapshots(Protocol):
+    """Trees as they were, each kept for one learner session until that ends (Z-13, Z-18).  Nothing blocks."""
+
+    def open(self, learner: PeerId, session: Session, chunks: Iterator[bytes]) -> None:
+        """Keep what `chunks` walks as it is at this moment."""
+
+    def ask(self, learner: PeerId, session: Session) -> None:
+        """Ask for the next chunk."""
+
+    def receive(self) -> Sequence[SnapshotRead]:
+        """The chunks that have come since the last call."""
+
+    def close(self, learner: PeerId, session: Session | None = None) -> None:
+        """Let go of the tree kept for this session, or for any session of this learner; there may be none."""
 
 
 class Clock(Protocol):
@@ -168,6 +187,7 @@ class Host:
         store: Store,
         links: Links,
         clock: Clock,
+        snapshots: Snapshots,
         *,
         tick_ms: float,
         observe: Callable[[Observed], None],
@@ -176,6 +196,7 @@ class Host:
         self._store = store
         self._links = links
         self._clock = clock
+        self._snapshots = snapshots
         self._tick_ms = tick_ms
         self._observe = observe
         self._next_tick_ms = clock.now_ms() + tick_ms
@@ -195,6 +216,9 @@ class Host:
         inbound = self._links.receive()
         for item in inbound:
             self._receive(item)
+        chunks = self._snapshots.receive()
+        for chunk in chunks:
+            self._deliver(chunk)
         timed = self._run_timers()
         if self.server.has_work:
             self._deliver(TurnEnd())
@@ -203,7 +227,7 @@ class Host:
         if flushed is not None:
             self._deliver(flushed)
             self._links.flush()
-        return bool(inbound) or timed or flushed is not None or self.server.has_work
+        return bool(inbound) or bool(chunks) or timed or flushed is not None or self.server.has_work
 
     def _receive(self, item: Inbound) -> None:
         match item:
@@ -225,6 +249,12 @@ class Host:
                     self._deliver(Notified(peer, notification))
             case ClientUp():
                 pass
+            case SessionClosed(peer, session):
+                self._snapshots.close(peer, session)
+                self._deliver(item)
+            case PeerDown(peer) | PeerUp(peer):  # no session outlives its link
+                self._snapshots.close(peer)
+                self._deliver(item)
             case _:
                 self._deliver(item)
 
@@ -243,6 +273,7 @@ class Host:
     def _break_session(self, peer: PeerId, session: Session, error: Exception) -> None:
         self.server.peer.last_problem = f"server {peer}: malformed frame: {error}"
         self._links.close_session(peer, session)
+        self._snapshots.close(peer, session)
         self._deliver(SessionClosed(peer, session))
 
     def _run_timers(self) -> bool:
@@ -297,6 +328,7 @@ class Host:
                 self._timers.pop(timer, None)
             case CloseSession(peer, session):
                 self._links.close_session(peer, session)
+                self._snapshots.close(peer, session)
             case DropClient(client):
                 self._links.close_client(client)
             case SaveAcceptedEpoch(epoch):
@@ -309,8 +341,12 @@ class Host:
                 self._store.install(gen, zxid, data, first=first, last=last)
             case Truncate(gen, zxid):
                 return self._store.truncate(gen, zxid)
-            case ReadLog(learner, session, after, until):
-                return self._store.read_log(learner, session, after, until)
+            case ReadLog(learner, session, after, until, bytes_max):
+                return self._store.read_log(learner, session, after, until, bytes_max)
+            case OpenSnapshot(learner, session, chunks):
+                self._snapshots.open(learner, session, chunks)
+            case ReadSnapshot(learner, session):
+                self._snapshots.ask(learner, session)
             case _:
                 raise AssertionError(f"no host effect: {effect}")
         return None

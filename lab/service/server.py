@@ -4,12 +4,21 @@
 among its other effects, so that a snapshot stream or a reply stands exactly where the protocol put it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from lab.service.events import ClientDown, ClientRequests, DropClient, ReplyTo, ServerEffect, ServerEvent, TurnEnd
+from lab.service.events import (
+    ClientDown,
+    ClientRequests,
+    DropClient,
+    OpenSnapshot,
+    ReplyTo,
+    ServerEffect,
+    ServerEvent,
+    TurnEnd,
+)
 from lab.service.outcomes import apply_txn, reply_to
 from lab.service.prepare import Prepared
 from lab.service.proposals import Proposals
@@ -49,20 +58,21 @@ from lab.zab.effects import (
     Replay,
     Requested,
     Restore,
-    Send,
     Serve,
     StopServing,
     StreamSnapshot,
     Synced,
 )
 from lab.zab.events import Forward, PeerEvent, Recovered, Submit, SyncAsked
-from lab.zab.messages import MalformedError, Record, SnapChunk, TxnBatch
+from lab.zab.messages import MalformedError, Record, TxnBatch
 from lab.zab.peer import Peer
 
 if TYPE_CHECKING:
     import random
 
 WAITING_BYTES_MAX = 1 << 20  # of requests that one client may send ahead to a server that does not serve yet
+
+_CHUNKS_A_WINDOW = 16
 
 _READS = frozenset((GetData, Exists, GetChildren))
 _WRITES = frozenset((SetData, Create, Delete))
@@ -97,7 +107,7 @@ class Server:
         self._syncs: dict[int, tuple[LocalSession, PendingSync]] = {}
         self._nonce = 0
         self._proposals: Proposals | None = None  # while this server leads
-        self._snapshot: list[bytes] = []  # chunks received so far
+        self._loading = Tree()  # from the snapshot that is being received
 
     def step(self, event: ServerEvent) -> list[ServerEffect]:
         """Take one event; the effects are to be carried out in order before the next event (lab.zab.effects)."""
@@ -142,22 +152,22 @@ class Server:
                     self._apply(batch.first, decode_txns(batch.body))
             case LoadSnapshot(data, first, last):
                 self._load_snapshot(data, first, last)
-            case StreamSnapshot(to):
-                effects += self._stream_snapshot(to)
+            case StreamSnapshot((learner, session), zxid):
+                effects.append(OpenSnapshot(learner, session, self._chunks_of(zxid)))
             case _:
                 effects.append(effect)
 
     def _load_snapshot(self, data: bytes, first: bool, last: bool) -> None:
         if first:
-            self._snapshot = []
-        self._snapshot.append(data)
+            self._loading = Tree()
+        self._loading.add_chunk(data)
         if last:
-            self.tree, self._snapshot = Tree.load(self._snapshot), []
+            self.tree, self._loading = self._loading, Tree()
             self.applied_zxid = max(self.peer.last_zxid, 0)
 
-    def _stream_snapshot(self, to: tuple[PeerId, int]) -> list[ServerEffect]:
-        chunks = list(self.tree.chunks())
-        return [Send((to,), SnapChunk(chunk, last=i == len(chunks) - 1)) for i, chunk in enumerate(chunks)]
+    def _chunks_of(self, zxid: int) -> Iterator[bytes]:
+        assert self.applied_zxid == zxid, f"a snapshot of {zxid:#x} of a tree of {self.applied_zxid:#x} (Z-13)"
+        yield from self.tree.chunks(max(self._config.sync_window_bytes // _CHUNKS_A_WINDOW, 1))
 
     # -- applying --------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from lab.zab.messages import Record
 
 DIGEST_BITS = 64
 _DIGEST_MASK = (1 << DIGEST_BITS) - 1
-_CHUNK_BYTES = 256 << 10  # of a snapshot, before encoding
+CHUNK_BYTES = 256 << 10  # of a snapshot, before encoding
+_SESSIONS_A_CHUNK = 10_000
 
 
 def parent_of(path: str) -> str:
@@ -107,29 +108,35 @@ class Tree:
     def open_session(self, session: int, attachment: int) -> None:
         self.sessions[session] = attachment
 
-    def chunks(self) -> Iterator[bytes]:
-        """The whole state, parents before children; at least one chunk, each self-contained."""
-        nodes, size, sessions = list[_SnapshotNode](), 0, sorted(self.sessions.items())
+    def chunks(self, bytes_max: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """The whole state, parents before children; at least one chunk of about `bytes_max`, each self-contained."""
+        sessions = sorted(self.sessions.items())
+        for start in range(0, len(sessions), _SESSIONS_A_CHUNK):
+            yield _encode(_SnapshotChunk(sessions[start : start + _SESSIONS_A_CHUNK], []))
+        nodes, size = list[_SnapshotNode](), 0
         for path in sorted(self.nodes):
             node = self.nodes[path]
             nodes.append(_SnapshotNode(path, node.data, node.version, node.czxid, node.mzxid, node.pzxid, node.creates))
             size += len(path) + len(node.data) + 64
-            if size >= _CHUNK_BYTES:
-                yield _encode(_SnapshotChunk(sessions, nodes))
-                nodes, size, sessions = [], 0, []
-        if nodes or sessions:
-            yield _encode(_SnapshotChunk(sessions, nodes))
+            if size >= bytes_max:
+                yield _encode(_SnapshotChunk([], nodes))
+                nodes, size = [], 0
+        yield _encode(_SnapshotChunk([], nodes))
 
     @classmethod
     def load(cls, chunks: Iterable[bytes]) -> "Tree":
         """The tree that `chunks` describe; no chunks are the empty tree of a new server (snapshot.0)."""
         tree = cls()
         for data in chunks:
-            chunk = _decode_chunk(data)
-            tree.sessions.update(chunk.sessions)
-            for saved in chunk.nodes:
-                tree._load_node(saved)
+            tree.add_chunk(data)
         return tree
+
+    def add_chunk(self, data: bytes) -> None:
+        """Take in the next of `chunks`; the tree is whole after the last.  Raises MalformedError."""
+        chunk = _decode_chunk(data)
+        self.sessions.update(chunk.sessions)
+        for saved in chunk.nodes:
+            self._load_node(saved)
 
     def _load_node(self, saved: _SnapshotNode) -> None:
         old = self.nodes.get(saved.path)  # the root is there from the start

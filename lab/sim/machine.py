@@ -11,6 +11,7 @@ from lab.sim.clock import VirtualClock
 from lab.sim.disk import MemoryDisk, Survives
 from lab.sim.network import Network, Ports
 from lab.sim.observer import MachineEvent, Observers
+from lab.sim.snapshots import KeptSnapshots
 from lab.storage.layout import INITIALIZE
 from lab.storage.store import FileStore
 from lab.zab.config import PeerId, ZabConfig
@@ -121,6 +122,7 @@ class Machine:
         self._host: Host | None = None
         self._store: HeldStore | None = None
         self._ports: Ports | None = None
+        self._snapshots = KeptSnapshots()
         self._mount_empty_disk()
         self.disk.create(f"{DATA_DIR}/{INITIALIZE}")
         self.disk.sync_dir(DATA_DIR)
@@ -154,7 +156,10 @@ class Machine:
         rng = random.Random(self._rng.random())
         self.server = WatchedServer(self.me, self._config, recovered, rng, self._observers)
         self._ports = self._network.join(self.me, self._incarnation)
-        self._host = WatchedHost(self.server, self._store, self._ports, self._clock, tick_ms=TICK_MS, observe=_ignore)
+        self._snapshots = KeptSnapshots()
+        self._host = WatchedHost(
+            self.server, self._store, self._ports, self._clock, self._snapshots, tick_ms=TICK_MS, observe=_ignore
+        )
         self._observers.machine(self.me, MachineEvent.STARTED)
         self.host.start()
 
@@ -192,6 +197,7 @@ class Machine:
             return False
         return (
             bool(self.ports.inbox)
+            or self._snapshots.has_input()
             or self.host.deadline_ms() <= self._clock.now_ms()
             or (self.store.unflushed and not self.store.held)
             or self.server.has_work

@@ -83,8 +83,8 @@ def trace_effect(me: PeerId, effect: PeerEffect) -> tuple[str, list[str]]:
             return kind, [f"{me} -> {peer} {show_message(message)}" for peer, _ in to]
         case Notify(peers, notification):
             return "votes", [f"{me} -> {' '.join(map(str, peers))} {show_notification(notification)}"]
-        case StreamSnapshot((peer, _)):
-            return "messages", [f"{me} -> {peer} SNAPSHOT STREAM"]
+        case StreamSnapshot((peer, _), zxid):
+            return "messages", [f"{me} keeps the tree of {show(zxid)} for {peer}"]
         case SetTimer(timer, delay_ms):
             return "timers", [f"{me} timer {timer} {delay_ms} ms"]
     if (text := _show_role(effect)) is not None:
@@ -127,7 +127,7 @@ def _show_disk(effect: PeerEffect) -> str | None:
             return f"install snapshot {show(zxid)} ({part})"
         case Barrier():
             return "barrier"
-        case ReadLog(learner, _, after, until):
+        case ReadLog(learner, _, after, until, _):
             return f"read log for {learner} after {show(after)} up to {show(until)}"
     return None
 

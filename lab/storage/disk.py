@@ -263,3 +263,11 @@ def read_file(disk: Disk, path: str, bytes_max: int) -> bytes:
         return file.read_at(0, bytes_max)
     finally:
         file.close()
+
+
+def file_bytes(disk: Disk, path: str) -> int:
+    file = disk.open(path)
+    try:
+        return file.size()
+    finally:
+        file.close()

@@ -151,6 +151,10 @@ class Log:
         """The greatest zxid held that is <= `zxid`, the base included; NO_ZXID if there is none."""
         return self._runs.previous(zxid)
 
+    def bytes_after(self, zxid: Zxid) -> int:
+        """About how much `batches(zxid)` would read."""
+        return sum(segment.end - segment.offset_before(zxid) for segment in self._segments if segment.last > zxid)
+
     def runs(self) -> list[tuple[Zxid, Zxid]]:
         return self._runs.as_list()
 

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from operator import attrgetter
 
-from lab.storage.reading import answer_read
+from lab.storage.reading import read_slice
 from lab.zab.batches import prefix_batch, split_batch
 from lab.zab.config import PeerId
 from lab.zab.constants import NO_ZXID
@@ -99,11 +99,14 @@ class MemoryStore:
         self._bytes = sum(len(batch.body) for batch in kept)
         return Truncated(gen, self._history())
 
-    def read_log(self, learner: PeerId, session: Session, after: Zxid, until: Zxid) -> LogRead:
+    def read_log(self, learner: PeerId, session: Session, after: Zxid, until: Zxid, bytes_max: int) -> LogRead:
         previous = self._previous(after)
         if previous == NO_ZXID:
             return LogRead(learner, session, NO_ZXID, None)
-        return answer_read(learner, session, previous, self._read(previous, until))
+        batches = read_slice(previous, self._read(previous, until), bytes_max)
+        later = len(self._batches) - bisect_right(self._batches, previous, key=_last)
+        log_bytes = self._bytes * later // max(len(self._batches), 1)
+        return LogRead(learner, session, previous, batches, log_bytes, sum(map(len, self._chunks)))
 
     def _previous(self, zxid: Zxid) -> Zxid:
         """The greatest zxid kept, or just before what is kept, that is <= `zxid`; NO_ZXID if there is none."""

@@ -17,6 +17,7 @@ from lab.zab.zxid import Zxid, show
 
 VERSION = 1
 CHUNK_BYTES_MAX = 256 << 20  # no length field above it is believed
+_UNSYNCED_BYTES_MAX = 8 << 20  # so that no single flush of a large snapshot keeps its server from answering
 
 _MAGIC = b"ZSNP"
 _HEADER = struct.Struct("<4sIq")
@@ -36,6 +37,7 @@ class SnapshotWriter:
         self._end = _HEADER_BYTES
         self._chunks = 0
         self._bytes = 0
+        self._synced_upto = 0
         try:
             self._file.write_at(0, [header, _CRC.pack(crc32(header))])
         except BaseException:
@@ -48,6 +50,9 @@ class SnapshotWriter:
         self._end += _CHUNK.size + len(data)
         self._chunks += 1
         self._bytes += len(data)
+        if self._end - self._synced_upto > _UNSYNCED_BYTES_MAX:
+            self._file.datasync()
+            self._synced_upto = self._end
 
     def seal(self) -> None:
         """End the snapshot and make its content durable; its name is not yet."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from lab.storage.disk import Disk, Lock, RealDisk
+from lab.storage.disk import Disk, Lock, RealDisk, file_bytes
 from lab.storage.epochs import load_epoch, save_epoch
 from lab.storage.errors import DataFolderError
 from lab.storage.generations import (
@@ -15,7 +15,7 @@ from lab.storage.generations import (
 )
 from lab.storage.layout import ACCEPTED_EPOCH, CURRENT, CURRENT_EPOCH, INITIALIZE, LOCK, TMP, UNSYNCED
 from lab.storage.log import Log
-from lab.storage.reading import answer_read
+from lab.storage.reading import read_slice
 from lab.storage.snapshot import read_snapshot
 from lab.zab.config import PeerId
 from lab.zab.constants import NO_ZXID
@@ -166,11 +166,14 @@ class FileStore:
             return Truncated(gen, None)
         return Truncated(gen, self._history())
 
-    def read_log(self, learner: PeerId, session: Session, after: Zxid, until: Zxid) -> LogRead:
-        previous = self._log.previous(after) if self._log is not None else NO_ZXID
-        if self._log is None or previous == NO_ZXID:
+    def read_log(self, learner: PeerId, session: Session, after: Zxid, until: Zxid, bytes_max: int) -> LogRead:
+        log, generation = self._log, self._generation
+        previous = log.previous(after) if log is not None else NO_ZXID
+        if log is None or generation is None or previous == NO_ZXID:
             return LogRead(learner, session, NO_ZXID, None)
-        return answer_read(learner, session, previous, self._log.batches(previous, until))
+        batches = read_slice(previous, log.batches(previous, until), bytes_max)
+        snapshot_bytes = file_bytes(self._disk, generation.snapshot)
+        return LogRead(learner, session, previous, batches, log.bytes_after(previous), snapshot_bytes)
 
     # -- snapshots and epochs
 

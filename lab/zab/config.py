@@ -33,6 +33,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sync_mode: SyncMode = "leader"  # who has to confirm a sync (zab.md 5.8); "leader" = ZooKeeper
     batch_txns_max: int = 4096  # transactions in one proposal: 1 = ZooKeeper's one a proposal
     commit_log_count: int = 10_000  # transactions kept in memory for DIFF (ZooKeeper: commitLogCount, 500)
+    sync_window_bytes: int = 4 << 20  # of history under way to a learner that is being brought level (Z-18)
 
     def __post_init__(self) -> None:
         members = self.voters + self.observers
@@ -53,6 +54,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             ("max_outstanding", 0),
             ("batch_txns_max", 1),
             ("commit_log_count", 1),
+            ("sync_window_bytes", 1),
         ):
             if getattr(self, field) < least:
                 raise ConfigError(f"{field}={getattr(self, field)}: must be at least {least}")

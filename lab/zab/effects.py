@@ -8,7 +8,7 @@ The ordering contract, stated once.  Whoever hosts a server carries effects out 
    for yield no later Flushed.
 2. A `Send` or `Notify` leaves no earlier than its place in the list, so that what it claims is durable by (1).
    Messages of one session leave in list order.
-3. `Truncate` and `ReadLog` yield one event each, delivered before any further input.
+3. `Truncate` and `ReadLog` yield one event each, delivered before any further input; `ReadSnapshot` yields one later.
 4. A storage effect that fails ends the process before any further effect: a server that cannot write its log must
    not stay a voter (ZOOKEEPER-2247).
 
@@ -88,12 +88,25 @@ class Barrier(Effect, frozen=True):
 
 
 class ReadLog(Effect, frozen=True):
-    """Read the disk's history from `after` up to `until` for a learner that lags behind memory; yields LogRead."""
+    """Read about `bytes_max` of the disk's history from `after` up to `until`, for a learner that lags behind memory;
+    yields LogRead.
+    """
 
     learner: PeerId
     session: Session
     after: Zxid
     until: Zxid
+    bytes_max: int
+
+
+class ReadSnapshot(Effect, frozen=True):
+    """Read the next chunk of the snapshot that StreamSnapshot opened for this session; yields SnapshotRead.
+
+    The snapshot goes with its session: nothing has to close it.
+    """
+
+    learner: PeerId
+    session: Session
 
 
 class SetTimer(Effect, frozen=True):
@@ -151,9 +164,10 @@ class LoadSnapshot(Effect, frozen=True):
 
 
 class StreamSnapshot(Effect, frozen=True):
-    """*upcall*: put the tree's chunks, as SnapChunk messages to this session, in this effect's place (Z-13)."""
+    """*upcall*: keep the tree as it is at this effect's place, to be read chunk by chunk for this session (Z-13)."""
 
     to: tuple[PeerId, Session]
+    zxid: Zxid  # which is what the tree is of
 
 
 class Deliver(Effect, frozen=True):
@@ -185,7 +199,7 @@ class Synced(Effect, frozen=True):
     nonce: int
 
 
-StorageEffect = Append | SaveAcceptedEpoch | SaveCurrentEpoch | Truncate | Install | Barrier | ReadLog
+StorageEffect = Append | SaveAcceptedEpoch | SaveCurrentEpoch | Truncate | Install | Barrier | ReadLog | ReadSnapshot
 Observed = Entered | FirstCommit
 HostEffect = StorageEffect | Notify | Send | CloseSession | SetTimer | CancelTimer | Observed
 Upcall = Replay | Restore | LoadSnapshot | StreamSnapshot | Deliver | Serve | StopServing | Requested | Synced

@@ -109,14 +109,25 @@ class Truncated(Event, frozen=True):
 class LogRead(Event, frozen=True):
     """Outcome of ReadLog: `previous` is the greatest zxid of the disk's history that is <= the one asked for.
 
-    `batches` are what follows it, contiguous, up to the zxid asked for.  None: the disk log does not reach back that
-    far, has a hole, or holds more than is worth reading.
+    `batches` are what follows it, contiguous, at most up to the zxid asked for and about the bytes asked for, but one
+    batch at least.  None: the disk log does not reach back that far, or has a hole.
     """
 
     learner: PeerId
     session: Session
     previous: Zxid
     batches: tuple[TxnBatch, ...] | None
+    log_bytes: int = 0  # of the whole log after `previous`, roughly
+    snapshot_bytes: int = 0  # of the newest snapshot on this disk
+
+
+class SnapshotRead(Event, frozen=True):
+    """Outcome of ReadSnapshot, any time after it; data None: the snapshot cannot be read any further."""
+
+    learner: PeerId
+    session: Session
+    data: bytes | None
+    last: bool
 
 
 class Submit(Event, frozen=True):
@@ -150,6 +161,7 @@ PeerEvent = (
     | Flushed
     | Truncated
     | LogRead
+    | SnapshotRead
     | Submit
     | SyncAsked
     | Forward

@@ -6,6 +6,7 @@ from lab.zab.broadcast import Broadcast
 from lab.zab.config import PeerId
 from lab.zab.constants import NO_ZXID
 from lab.zab.events import Session
+from lab.zab.feed import Feed
 from lab.zab.phases import Bootstrap
 from lab.zab.zxid import Zxid
 
@@ -23,6 +24,7 @@ class Handler:
     last_zxid: Zxid = NO_ZXID  # end of the learner's log, as ACKEPOCH showed it
     need_snap: bool = False
     recent_enough: bool = False  # it passed the recency check
+    feed: Feed | None = None  # while PULLING
     history_end: Zxid = NO_ZXID  # end of the committed history sent before NEWLEADER, which that one's ack covers
     _owed: tuple[Zxid, int] | None = None  # a proposal not acknowledged yet, and the tick at which that was seen
 

@@ -24,7 +24,8 @@ from lab.zab.effects import (
     Synced,
 )
 from lab.zab.errors import EpochsUsedUpError, ProtocolError
-from lab.zab.events import LogRead, Received, Session
+from lab.zab.events import LogRead, Received, Session, SnapshotRead
+from lab.zab.feed import Feed, log_slice_bytes
 from lab.zab.handler import Handler
 from lab.zab.messages import (
     Ack,
@@ -52,6 +53,7 @@ from lab.zab.sync_plan import SyncPlan, plan_from_disk, plan_sync
 from lab.zab.zxid import counter_of, epoch_of, is_leap, make_zxid, show
 
 PROPOSALS = "proposals"  # the timer of `proposal_timeout_ms`
+JOIN_BYTES_MAX = 16 << 20  # of proposals outstanding when a learner joins: they must fit what may wait in its link
 
 
 class Leader:
@@ -76,6 +78,8 @@ class Leader:
         self._epoch_acked: set[PeerId] = set()
         self._new_leader_acked: set[PeerId] = set()
         self._broadcast: Broadcast | None = None  # once the epoch is known
+        self._joiners: set[PeerId] = set()  # level, but with too much outstanding to join
+        self._feeds_broken: set[PeerId] = set()  # the disk log failed them half way
         self._tick = 0
         self._progress_tick = 0  # of the bootstrap as a whole (Z-18)
 
@@ -83,6 +87,11 @@ class Leader:
     def broadcast(self) -> Broadcast:
         assert self._broadcast is not None, "the epoch is not known yet"
         return self._broadcast
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether new proposals have to wait until a learner has joined."""
+        return bool(self._joiners)
 
     @property
     def tail(self) -> list[TxnBatch]:
@@ -114,10 +123,8 @@ class Leader:
                 return self._on_sync(Send((handler.to,), Sync(nonce)))
             case AckEpoch():
                 return self._on_ack_epoch(handler, message)
-            case SyncProgress():
-                if handler.recent_enough and peer not in self._new_leader_acked and handler.is_voter:
-                    self._note_progress(Phase.SYNCHRONIZATION)
-                return []
+            case SyncProgress(consumed_bytes):
+                return self._on_sync_progress(handler, consumed_bytes)
         raise ProtocolError(peer, f"{type(message).__name__} is not for a leader")
 
     def on_flushed(self, zxid: int) -> list[PeerEffect]:
@@ -126,21 +133,32 @@ class Leader:
 
     def on_log_read(self, event: LogRead) -> list[PeerEffect]:
         handler = self.handlers.get(event.learner)
-        if handler is None or handler.session != event.session or handler.stage is not Bootstrap.EPOCH_ACKED:
+        if handler is None or handler.session != event.session:
             return []
-        plan = plan_from_disk(handler.last_zxid, event.previous, event.batches, self.state.applied)
-        return self._bring_level(handler, plan)
+        if handler.stage is Bootstrap.EPOCH_ACKED:
+            return self._begin_history(handler, plan_from_disk(handler.last_zxid, event, self.state.applied), event)
+        return self._go_on(handler, handler.feed.take_log(event.previous, event.batches) if handler.feed else None)
+
+    def on_snapshot_read(self, event: SnapshotRead) -> list[PeerEffect]:
+        handler = self.handlers.get(event.learner)
+        if handler is None or handler.session != event.session or handler.feed is None:
+            return []
+        return self._go_on(handler, None if event.data is None else handler.feed.take_chunk(event.data, event.last))
 
     def on_session_closed(self, peer: PeerId, session: Session) -> list[PeerEffect]:
         handler = self.handlers.get(peer)
         if handler is not None and handler.session == session:
-            del self.handlers[peer]
+            self._forget(peer)
         return []
 
     def drop(self, peer: PeerId) -> list[PeerEffect]:
         """End the learner session of `peer`; what it acknowledged and promised remains."""
-        handler = self.handlers.pop(peer, None)
+        handler = self._forget(peer)
         return [CloseSession(peer, handler.session)] if handler else []
+
+    def _forget(self, peer: PeerId) -> Handler | None:
+        self._joiners.discard(peer)
+        return self.handlers.pop(peer, None)
 
     def submit(self, count: int, body: bytes) -> list[PeerEffect]:
         """Broadcast a batch of the service's transactions; only in BROADCAST."""
@@ -178,8 +196,9 @@ class Leader:
             self.over = "no quorum of voters is synced"
         elif self.phase is not Phase.BROADCAST and self._tick - self._progress_tick > config.init_limit_ticks:
             self.over = f"no quorum within {config.init_limit_ticks} ticks in {self.phase.name}"
-        elif to := tuple(h.to for h in self._sorted_handlers() if h.stage >= Bootstrap.SYNCED):
-            # who is level while a slower voter, which the quorum needs, is not must not give up meanwhile (Z-18)
+        elif to := tuple(h.to for h in self._sorted_handlers() if h.stage >= Bootstrap.PULLING):
+            # who waits for the leader's own disk, or is level while a slower voter that the quorum needs is not, must
+            # not give up meanwhile (Z-18)
             effects.append(Send(to, self._ping()))
         return effects
 
@@ -199,7 +218,7 @@ class Leader:
 
     def on_link_ended(self, peer: PeerId) -> None:
         """The link to `peer` is gone, and its session with it."""
-        self.handlers.pop(peer, None)
+        self._forget(peer)
         # Differs from ZooKeeper (zab.md 6.1), which asks at the next tick: whoever is behind a link that ended looks
         # for a leader already.  Outage of a partition with ticks of 100 ms: median 6.5 instead of 42 ms (V=3).
         if self.phase is Phase.BROADCAST and not self._has_quorum():
@@ -287,24 +306,60 @@ class Leader:
         return [*effects, *self._try_establish()]
 
     def _synchronize(self, handler: Handler) -> list[PeerEffect]:
-        plan = plan_sync(handler.last_zxid, handler.need_snap, self.state.applied)
+        need_snap = handler.need_snap or handler.peer in self._feeds_broken
+        plan = plan_sync(handler.last_zxid, need_snap, self.state.applied)
         if plan.first is None:
-            return [ReadLog(handler.peer, handler.session, handler.last_zxid, self.state.applied.base)]
-        return self._bring_level(handler, plan)
+            slice_bytes = log_slice_bytes(self.state.config.sync_window_bytes)
+            return [ReadLog(*handler.to, handler.last_zxid, self.state.applied.base, slice_bytes)]
+        return self._begin_history(handler, plan)
 
-    def _bring_level(self, handler: Handler, plan: SyncPlan) -> list[PeerEffect]:
-        """Send the history, join live traffic in the same step, NEWLEADER last (start_forwarding; ZOOKEEPER-3104)."""
+    def _begin_history(self, handler: Handler, plan: SyncPlan, read: LogRead | None = None) -> list[PeerEffect]:
+        """Send the first packet and as much of the history as there is room for, `read` first."""
         assert plan.first is not None
-        to, effects = (handler.to,), list[PeerEffect]()
-        effects.append(Send(to, plan.first))
+        feed = handler.feed = Feed(handler.to, plan, self.state.config.sync_window_bytes)
+        handler.stage = Bootstrap.PULLING
+        effects: list[PeerEffect] = [Send((handler.to,), plan.first)]
         if isinstance(plan.first, Snap):
-            effects.append(StreamSnapshot(handler.to))
-        effects += [Send(to, Proposal(batch)) for batch in plan.batches]
-        if plan.batches:
-            effects.append(Send(to, Commit(plan.next_after)))
+            effects.append(StreamSnapshot(handler.to, plan.first.zxid))
+            return [*effects, *self._go_on(handler, [])]
+        return [*effects, *self._go_on(handler, [] if read is None else feed.take_log(read.previous, read.batches))]
+
+    def _on_sync_progress(self, handler: Handler, consumed_bytes: int) -> list[PeerEffect]:
+        if handler.recent_enough and handler.peer not in self._new_leader_acked and handler.is_voter:
+            self._note_progress(Phase.SYNCHRONIZATION)
+        if handler.feed is None:
+            return []
+        handler.feed.note_consumed(consumed_bytes)
+        return self._go_on(handler, [])
+
+    def _go_on(self, handler: Handler, taken: list[PeerEffect] | None) -> list[PeerEffect]:
+        """What the disk gave, then what there is room for; None: it gave nothing of use, the learner has to ask anew.
+
+        Once all is sent, the learner joins live traffic in the same step (start_forwarding), unless what is outstanding
+        is too much for its link: then nothing new is proposed until it has joined.
+        """
+        feed = handler.feed
+        if feed is None or taken is None:
+            self._feeds_broken.add(handler.peer)  # next time it gets the tree
+            return self.drop(handler.peer)
+        effects = [*taken, *feed.pump(self.state.applied)]
+        if not feed.is_level(self.state.applied):
+            return effects
+        outstanding = self.broadcast.outstanding if handler.is_voter else ()
+        if sum(len(batch.body) for batch in outstanding) > JOIN_BYTES_MAX:
+            self._joiners.add(handler.peer)
+            return effects
+        self._joiners.discard(handler.peer)
+        return [*effects, *self._join(handler, feed)]
+
+    def _join(self, handler: Handler, feed: Feed) -> list[PeerEffect]:
+        """From here on the learner gets live traffic; NEWLEADER comes last (ZOOKEEPER-3104)."""
+        to, effects = (handler.to,), list[PeerEffect]()
+        if feed.cursor != feed.start:
+            effects.append(Send(to, Commit(feed.cursor)))
         if handler.is_voter:
             effects += [Send(to, Proposal(batch)) for batch in self.broadcast.outstanding]
-        handler.stage, handler.history_end = Bootstrap.SYNCING, plan.next_after
+        handler.stage, handler.history_end, handler.feed = Bootstrap.SYNCING, feed.cursor, None
         return [*effects, Send(to, NewLeader(self.epoch))]
 
     def _try_establish(self) -> list[PeerEffect]:
@@ -355,7 +410,10 @@ class Leader:
             effects += syncs
         if counter_of(committed[0].first) == 1:
             effects.append(FirstCommit(self.epoch, committed[0].last))
-        return [*effects, *[self.state.deliver(batch) for batch in committed]]
+        effects += [self.state.deliver(batch) for batch in committed]
+        for peer in sorted(self._joiners):
+            effects += self._go_on(self.handlers[peer], [])
+        return effects
 
     def _on_sync(self, answer: PeerEffect) -> list[PeerEffect]:
         return [*self.broadcast.on_sync(answer), *self._ping_for_syncs()]

@@ -70,6 +70,7 @@ class Learner:
         self._snap_begun = False
         self._synced_history = False  # DIFF, TRUNC or a whole SNAP was received
         self._new_leader_acked = False
+        self._consumed_bytes = self._reported_bytes = 0  # of the history that came in this session
 
     @property
     def server_state(self) -> ServerState:
@@ -87,6 +88,7 @@ class Learner:
         self._idle_ticks = 0
         self._committed = 0
         self._pending.clear()
+        self._consumed_bytes = self._reported_bytes = 0
         if self.state.is_voter:
             return [self._send(FollowerInfo(self.state.accepted_epoch, self.state.may_vote))]
         return [self._send(ObserverInfo(self.state.accepted_epoch))]
@@ -98,7 +100,8 @@ class Learner:
             raise self._broken(f"{type(message).__name__} in {self.phase.name}")
         match message:
             case Proposal(batch):
-                return self._on_proposal(batch)
+                effects = self._on_proposal(batch)
+                return effects if self.phase is Phase.BROADCAST else [*effects, *self._consume(len(batch.body))]
             case Commit(zxid):
                 return self._on_commit(zxid)
             case Inform(batch):
@@ -127,7 +130,7 @@ class Learner:
                 self._snap, self._snap_begun = zxid, False
                 return []
             case SnapChunk(data, last):
-                return self._on_snap_chunk(data, last)
+                return [*self._on_snap_chunk(data, last), *self._consume(len(data))]
             case NewLeader(epoch):
                 return self._on_new_leader(epoch)
             case UpToDate():
@@ -157,7 +160,7 @@ class Learner:
         if self._idle_ticks > limit:
             self.over = f"nothing heard from leader {self.leader} for {limit} ticks"
         elif self.phase is Phase.SYNCHRONIZATION:
-            return [self._send(SyncProgress())]
+            return [self._report_progress()]
         return []
 
     def forward(self, body: bytes) -> list[PeerEffect]:
@@ -193,6 +196,17 @@ class Learner:
         if self._synced_history or self._snap is not None or self._new_leader_acked:
             raise self._broken("a second DIFF, TRUNC or SNAP in one session")
         self._received = self.state.last_zxid
+
+    def _consume(self, size: int) -> list[PeerEffect]:
+        """So much of the history is taken in; the leader is told often enough that it never runs dry (Z-18)."""
+        self._consumed_bytes += size
+        if self._consumed_bytes - self._reported_bytes < self.state.config.sync_window_bytes // 4:
+            return []
+        return [self._report_progress()]
+
+    def _report_progress(self) -> Send:
+        self._reported_bytes = self._consumed_bytes
+        return self._send(SyncProgress(self._consumed_bytes))
 
     def _on_snap_chunk(self, data: bytes, last: bool) -> list[PeerEffect]:
         if self._snap is None:

@@ -192,7 +192,12 @@ class Sync(Message, tag=7, frozen=True):
 
 
 class SyncProgress(Message, tag=22, frozen=True):
-    """I am busy with the history, or level and waiting for UPTODATE: do not time me out (Z-18).  Learner -> leader."""
+    """I am busy with the history, or level and waiting for UPTODATE: do not time me out (Z-18).  Learner -> leader.
+
+    `consumed_bytes` of this session's history, transactions and snapshot chunks, are taken in: send on.
+    """
+
+    consumed_bytes: _Natural = 0
 
 
 LearnerMessage = (

@@ -23,6 +23,7 @@ from lab.zab.events import (
     Recovered,
     Session,
     SessionClosed,
+    SnapshotRead,
     Start,
     Submit,
     SyncAsked,
@@ -97,6 +98,8 @@ class Peer:
     def room(self) -> int:
         """How many batches may be submitted now (`max_outstanding`); only on an established leader."""
         assert isinstance(self.role, Leader)
+        if self.role.holds_back:
+            return 0
         bound = self.config.max_outstanding
         return bound - len(self.role.broadcast.outstanding) if bound else 1 << 30
 
@@ -151,6 +154,8 @@ class Peer:
                 return role.on_truncated(event, self._next_session())
             case LogRead():
                 return role.on_log_read(event) if isinstance(role, Leader) else []
+            case SnapshotRead():
+                return role.on_snapshot_read(event) if isinstance(role, Leader) else []
             case Start():
                 return self._start()
         raise AssertionError(f"unknown event {event}")

@@ -58,17 +58,19 @@ class Bootstrap(IntEnum):
     CONNECTED = 0  # *INFO was received
     EPOCH_OFFERED = 1  # LEADERINFO was sent
     EPOCH_ACKED = 2  # ACKEPOCH was received; waits for the quorum, or for the disk log
-    SYNCING = 3  # history and NEWLEADER were sent; live traffic flows
-    SYNCED = 4  # NEWLEADER was acknowledged; waits for the leader to be established
-    ACTIVE = 5  # UPTODATE was sent
+    PULLING = 3  # the history is on its way, as fast as the learner takes it in (Z-18)
+    SYNCING = 4  # history and NEWLEADER were sent; live traffic flows
+    SYNCED = 5  # NEWLEADER was acknowledged; waits for the leader to be established
+    ACTIVE = 6  # UPTODATE was sent
 
 
 HANDLER_PHASES: dict[tuple[Bootstrap, type[Message]], tuple[Bootstrap, ...]] = {
     (Bootstrap.CONNECTED, FollowerInfo): (Bootstrap.CONNECTED, Bootstrap.EPOCH_OFFERED),
     (Bootstrap.CONNECTED, ObserverInfo): (Bootstrap.CONNECTED, Bootstrap.EPOCH_OFFERED),
-    (Bootstrap.EPOCH_OFFERED, AckEpoch): (Bootstrap.EPOCH_ACKED, Bootstrap.SYNCING),
+    (Bootstrap.EPOCH_OFFERED, AckEpoch): (Bootstrap.EPOCH_ACKED, Bootstrap.PULLING, Bootstrap.SYNCING),
     (Bootstrap.EPOCH_OFFERED, SyncProgress): (Bootstrap.EPOCH_OFFERED,),
     (Bootstrap.EPOCH_ACKED, SyncProgress): (Bootstrap.EPOCH_ACKED,),
+    (Bootstrap.PULLING, SyncProgress): (Bootstrap.PULLING, Bootstrap.SYNCING),
     (Bootstrap.SYNCING, SyncProgress): (Bootstrap.SYNCING,),
     (Bootstrap.SYNCING, Ack): (Bootstrap.SYNCED, Bootstrap.ACTIVE),  # of NEWLEADER
     (Bootstrap.SYNCED, SyncProgress): (Bootstrap.SYNCED,),

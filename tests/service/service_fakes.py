@@ -1,10 +1,10 @@
 """One server with everything around it in the test's hands."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lab.service.host import Inbound
 from lab.service.requests import Create, Delete, Reply, Request, SetData, decode_replies, encode_frame
-from lab.zab.events import Flushed, LogRead, Truncated
+from lab.zab.events import Flushed, LogRead, SnapshotRead, Truncated
 from lab.zab.messages import TxnBatch
 
 
@@ -50,8 +50,31 @@ class FakeStore:
         self.log.append("barrier")
         self._unreported = None
 
-    def read_log(self, learner: int, session: int, after: int, until: int) -> LogRead:
+    def read_log(self, learner: int, session: int, after: int, until: int, bytes_max: int) -> LogRead:
         return LogRead(learner, session, after, None)
+
+
+class FakeSnapshots:
+    """Hands over what the test put into `arrived`, and records what is asked of it."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+        self.arrived: list[SnapshotRead] = []
+        self.opened: list[list[bytes]] = []
+
+    def open(self, learner: int, session: int, chunks: Iterator[bytes]) -> None:
+        self.log.append(f"open snapshot {learner}/{session}")
+        self.opened.append(list(chunks))
+
+    def ask(self, learner: int, session: int) -> None:
+        self.log.append(f"ask snapshot {learner}/{session}")
+
+    def receive(self) -> Sequence[SnapshotRead]:
+        arrived, self.arrived = self.arrived, []
+        return arrived
+
+    def close(self, learner: int, session: int | None = None) -> None:
+        self.log.append(f"close snapshot {learner}/{'*' if session is None else session}")
 
 
 class FakeLinks:

@@ -6,7 +6,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_fakes import FakeClock, FakeLinks, FakeStore, frame
+from service_fakes import FakeClock, FakeLinks, FakeSnapshots, FakeStore, frame
 
 from lab.service import overlay
 from lab.service.events import ClientDown
@@ -47,9 +47,12 @@ class Rig:
         self.log: list[str] = []
         self.observed: list[Observed] = []
         self.clock, self.links, self.store = FakeClock(), FakeLinks(self.log), FakeStore(self.log)
+        self.snapshots = FakeSnapshots(self.log)
         recovered = Recovered(0, 0, History(0, (), (), 0), may_vote=True)
         self.server = Server(me, config, recovered, random.Random(0))
-        self.host = Host(self.server, self.store, self.links, self.clock, tick_ms=100, observe=self.observed.append)
+        self.host = Host(
+            self.server, self.store, self.links, self.clock, self.snapshots, tick_ms=100, observe=self.observed.append
+        )
         self.host.start()
 
     def turn(self, *inbound: Inbound) -> list[str]:

@@ -77,7 +77,7 @@ def restarted(disk: MemoryDisk) -> tuple[FileStore, int, bool]:
 def test_an_unexpectedly_empty_folder_may_not_vote_until_a_synchronization_is_complete() -> None:
     disk, store = wiped_server()
     assert store.truncate(1, 0).history is None
-    assert store.read_log(2, 1, 0, 5).batches is None
+    assert store.read_log(2, 1, 0, 5, 100).batches is None
     store.save_accepted_epoch(4)
     store, base, may_vote = restarted(disk)
     assert (base, may_vote) == (NO_ZXID, False)

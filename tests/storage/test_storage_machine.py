@@ -100,7 +100,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(after=st.floats(0, 1), until=st.floats(0, 1), beside=st.integers(-2, 2))
     def read_log(self, after: float, until: float, beside: int) -> None:
         after_zxid, until_zxid = max(self.some_zxid(after) + beside, 0), self.some_zxid(until) + beside
-        answer = self.store.read_log(2, 5, after_zxid, until_zxid)
+        answer = self.store.read_log(2, 5, after_zxid, until_zxid, 1 << 20)
         if after_zxid < self.held.base:
             assert answer.batches is None
             return

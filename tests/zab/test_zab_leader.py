@@ -426,7 +426,7 @@ def test_voter_that_is_level_stays_while_a_slower_one_makes_progress():
         leader.hear(1, SyncProgress(), 11)
         leader.hear(2, SyncProgress(), 21)
         leader.step(Tick())
-        assert leader.sent() == [(1, Ping(z("1.0")))]
+        assert leader.sent() == [(1, Ping(z("1.0"))), (2, Ping(z("1.0")))]
     leader.hear(2, Ack(z("1.0")), 21)
     assert leader.sent() == [(1, UpToDate()), (2, UpToDate())]
 

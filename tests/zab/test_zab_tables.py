@@ -93,7 +93,7 @@ def leader_with(stage: Bootstrap) -> Party:
         return leader
     leader = established_leader()
     leader.hear(2, FollowerInfo(0, may_vote=True), 21)
-    leader.hear(2, AckEpoch(0, 0), 21)
+    leader.hear(2, AckEpoch(0, 0, need_snap=stage is Bootstrap.PULLING), 21)
     if stage is Bootstrap.ACTIVE:
         leader.hear(2, Ack(z("1.0")), 21)
     return leader

@@ -140,9 +140,9 @@ def established_leader(config: ZabConfig = THREE, **disk: object) -> Party:
     return leader
 
 
-def looking_learner(me: int = 1, **disk: object) -> Party:
+def looking_learner(me: int = 1, config: ZabConfig = WITH_OBSERVER, **disk: object) -> Party:
     """A learner of server 3, in DISCOVERY; its session's number is `session_of`."""
-    party = Party(me, WITH_OBSERVER, **disk)  # type: ignore[arg-type]
+    party = Party(me, config, **disk)  # type: ignore[arg-type]
     for voter in (2, 3):
         party.vote(voter, 3, epoch=9, zxid=z("9.9"))
     for reporter, state in ((2, ServerState.FOLLOWING), (3, ServerState.LEADING)):
