@@ -1,6 +1,7 @@
 """A small synchronous client, for people and tests: one session, one request at a time."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Literal, Self, overload
 
@@ -9,6 +10,7 @@ import msgspec
 from lab.client.links import Endpoint, open_endpoint
 from lab.client.pool import PATIENCE_NS, SessionPool
 from lab.service.requests import (
+    MULTI_OPS_MAX,
     Children,
     Create,
     Created,
@@ -21,6 +23,10 @@ from lab.service.requests import (
     Failed,
     GetChildren,
     GetData,
+    Multi,
+    MultiDone,
+    MultiFailed,
+    Op,
     Reply,
     Request,
     SetData,
@@ -36,13 +42,22 @@ TIMEOUT_S = 10.0
 class RequestFailedError(Exception):
     """The request definitely had no effect."""
 
-    def __init__(self, request: Request, error: int) -> None:
+    def __init__(self, request: Request | Op, error: int) -> None:
         try:
             self.code: int = ErrorCode(error)
             name = ErrorCode(error).name
         except ValueError:
             self.code, name = error, f"error {error}"
         super().__init__(f"{describe(request)}: {name}")
+
+
+class MultiFailedError(RequestFailedError):
+    """None of the ops had any effect; `index` is the one that failed, `errors` has a code for each."""
+
+    def __init__(self, request: Multi, errors: list[int]) -> None:
+        self.errors = errors
+        self.index = next(index for index, error in enumerate(errors) if error != ErrorCode.OK)
+        super().__init__(request.ops[self.index], errors[self.index])
 
 
 class OutcomeUnknownError(Exception):
@@ -67,8 +82,8 @@ def connect(connector: str, timeout_s: float = TIMEOUT_S, patience_ns: int = PAT
     return Client(open_endpoint(address.fd), address.servers[0], timeout_s, patience_ns)
 
 
-def describe(request: Request) -> str:
-    name = type(request).__name__.lower()
+def describe(request: Request | Op) -> str:
+    name = type(request).__name__.removesuffix("Op").lower()
     return f"{name} {request.path}" if hasattr(request, "path") else name
 
 
@@ -126,6 +141,17 @@ class Client:
     def delete(self, path: str, version: int = -1) -> int:
         """Returns the zxid."""
         return self._done(Delete(self._next(), path, version)).zxid
+
+    def multi(self, ops: Sequence[Op]) -> list[str | int]:
+        """All of these or none; returns a create's path, a set's or check's version, 0 of a delete.
+
+        Raises MultiFailedError, beside what every method raises.
+        """
+        if not 1 <= len(ops) <= MULTI_OPS_MAX:
+            raise ValueError(f"a multi has 1 to {MULTI_OPS_MAX} ops, not {len(ops)}")
+        reply = self._ask(Multi(self._next(), list(ops)))
+        assert isinstance(reply, MultiDone), reply
+        return reply.results
 
     def sync(self) -> int:
         """Wait until this server has applied what was committed before; returns how far it has come."""
@@ -205,4 +231,7 @@ class Client:
         assert not hasattr(reply, "cxid") or reply.cxid == self._cxid, (request, reply)
         if isinstance(reply, Failed):
             raise RequestFailedError(request, reply.error)
+        if isinstance(reply, MultiFailed):
+            assert isinstance(request, Multi), request
+            raise MultiFailedError(request, reply.errors)
         return reply

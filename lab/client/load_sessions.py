@@ -18,6 +18,8 @@ from lab.service.requests import (
     ErrorCode,
     Failed,
     GetData,
+    MultiDone,
+    MultiFailed,
     Reply,
     SetData,
     StatReply,
@@ -60,6 +62,8 @@ class LoadSessions(SessionPool):
         for reply in decode_replies(frame):
             if isinstance(reply, Failed):
                 return f"request {reply.cxid} failed: {_error_name(reply.error)}"
+            if isinstance(reply, MultiFailed):
+                return f"request {reply.cxid} failed: {', '.join(map(_error_name, reply.errors))}"
         return ""
 
     def without_reads(self, frame: bytes) -> bytes:
@@ -124,7 +128,9 @@ def _row(reply: Reply) -> tuple[int, int, int, int, int, bytes | None]:
             return reply.cxid, Outcome.ACKNOWLEDGED, reply.zxid, reply.version, reply.mzxid, reply.data
         case Created():
             return reply.cxid, Outcome.ACKNOWLEDGED, reply.zxid, 0, -1, None
-        case Failed():
+        case MultiDone():
+            return reply.cxid, Outcome.ACKNOWLEDGED, reply.zxid, -1, -1, None
+        case Failed() | MultiFailed():
             return reply.cxid, Outcome.FAILED, reply.zxid, -1, -1, None
         case StatReply():
             return reply.cxid, Outcome.ACKNOWLEDGED, reply.zxid, reply.stat.version, reply.stat.mzxid, None

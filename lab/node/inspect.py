@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from lab.service.server import Server
-from lab.service.transactions import ErrorTxn, decode_txns
+from lab.service.transactions import ErrorTxn, MultiErrorTxn, decode_txns
 from lab.zab.config import PeerId
 from lab.zab.constants import NO_ZXID
 from lab.zab.messages import ServerState, TxnBatch
@@ -80,5 +80,5 @@ def _fates(store: ReadableStore, asked: set[tuple[int, int]]) -> dict[str, int]:
     for batch in store.batches() if asked else ():
         for zxid, txn in enumerate(decode_txns(batch.body), batch.first):
             if (txn.session, txn.cxid) in asked:
-                fates[f"{txn.session}:{txn.cxid}"] = -1 if isinstance(txn, ErrorTxn) else zxid
+                fates[f"{txn.session}:{txn.cxid}"] = -1 if isinstance(txn, ErrorTxn | MultiErrorTxn) else zxid
     return fates

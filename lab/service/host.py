@@ -66,7 +66,7 @@ from lab.zab.messages import (
 )
 from lab.zab.zxid import Epoch, Zxid
 
-CLIENT_FRAME_BYTES_MAX = 8 << 20  # the transactions made of one frame are up to three times as long and must fit a link
+CLIENT_FRAME_BYTES_MAX = 8 << 20  # its transactions are up to three and a half times as long and must fit a link
 REPLY_FRAME_BYTES_MAX = 8 << 20  # replies beyond this go out as several frames
 
 

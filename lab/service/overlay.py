@@ -32,11 +32,17 @@ class Overlay:
         """The node as it will be; whoever changes what is returned changes what comes next."""
         pending = self.pending.get(path)
         if pending is None:
-            pending = self.pending[path] = self.applied(path)
+            pending = self.pending[path] = self._applied(path)
         return pending
 
-    def applied(self, path: str) -> Pending:
-        """The node as it is in the applied tree."""
+    def copy(self, path: str) -> Pending:
+        """The node as it will be, for the caller to change at will."""
+        pending = self.pending.get(path)
+        if pending is None:
+            return self._applied(path)
+        return Pending(pending.exists, pending.version, pending.children, pending.creates)
+
+    def _applied(self, path: str) -> Pending:
         node = self._tree.nodes.get(path)
         if node is None:
             return Pending(False, 0, 0, 0)
@@ -49,3 +55,21 @@ class Overlay:
     @property
     def is_full(self) -> bool:
         return len(self.pending) >= OVERLAY_PATHS_MAX
+
+
+class Draft:
+    """A view of an overlay whose changes are the overlay's only once they are kept, all of them: a multi's."""
+
+    def __init__(self, overlay: Overlay) -> None:
+        self._overlay = overlay
+        self._changed: dict[str, Pending] = {}
+
+    def look(self, path: str) -> Pending:
+        """The node as it will be if the draft is kept."""
+        pending = self._changed.get(path)
+        if pending is None:
+            pending = self._changed[path] = self._overlay.copy(path)
+        return pending
+
+    def keep(self) -> None:
+        self._overlay.pending.update(self._changed)

@@ -30,17 +30,18 @@ class Proposals:
     def next_batch(self) -> list[Txn]:
         """Prepare the next batch, which the caller submits; it is in flight from now on.
 
-        At most `batch_txns_max` transactions, and no further frame once BATCH_BYTES_MAX is passed.
+        At most `batch_txns_max` transactions, and no further frame once BATCH_BYTES_MAX is passed or multis have filled
+        the overlay.
         """
         txns, size = list[Txn](), 0
         while self._queue and len(txns) < self._batch_txns_max and size < BATCH_BYTES_MAX:
             session, attachment, writes, frame_bytes = self._queue.popleft()
-            room = self._batch_txns_max - len(txns)
-            if len(writes) > room:
-                self._queue.appendleft((session, attachment, writes[room:], frame_bytes))
-                writes = writes[:room]
-            self._preparer.prepare(session, attachment, writes, txns)
+            done, room = len(txns), self._batch_txns_max - len(txns)
+            self._preparer.prepare(session, attachment, writes if len(writes) <= room else writes[:room], txns)
             size += frame_bytes
+            if len(txns) - done < len(writes):
+                self._queue.appendleft((session, attachment, writes[len(txns) - done :], frame_bytes))
+                break
         self._in_flight.append(txns)
         return txns
 

@@ -17,6 +17,7 @@ from lab.zab.messages import Record
 
 DATA_BYTES_MAX = 1 << 20  # one znode's data (ZooKeeper: jute.maxbuffer)
 PATH_CHARS_MAX = 4096
+MULTI_OPS_MAX = 1000
 
 SessionId = int  # chosen by the client: random, positive, 63 bits
 
@@ -32,6 +33,7 @@ class ErrorCode(IntEnum):
     """ZooKeeper's codes (zab.md 10.4)."""
 
     OK = 0
+    RUNTIME_INCONSISTENCY = -2  # of a multi's op: one before it failed, so it was not tried
     UNIMPLEMENTED = -6
     BAD_ARGUMENTS = -8
     NO_NODE = -101
@@ -91,6 +93,42 @@ class SetData(Record, tag=5, frozen=True):
     version: _Version = -1
 
 
+class CreateOp(Record, tag=1, frozen=True):
+    """Part of a Multi, as the three below: like the request of that name."""
+
+    path: _Path
+    data: _Data
+    flags: Annotated[int, msgspec.Meta(ge=0, le=6)] = CreateMode.PERSISTENT
+
+
+class DeleteOp(Record, tag=2, frozen=True):
+    path: _Path
+    version: _Version = -1
+
+
+class SetDataOp(Record, tag=5, frozen=True):
+    path: _Path
+    data: _Data
+    version: _Version = -1
+
+
+class CheckOp(Record, tag=13, frozen=True):
+    """Fails unless the node exists and has this data version; -1 matches any."""
+
+    path: _Path
+    version: _Version = -1
+
+
+Op = CreateOp | DeleteOp | SetDataOp | CheckOp
+
+
+class Multi(Record, tag=14, frozen=True):
+    """All of `ops`, each validated after those before it, as one transaction with one zxid; or none (zab.md 8.4)."""
+
+    cxid: _Cxid
+    ops: Annotated[list[Op], msgspec.Meta(min_length=1, max_length=MULTI_OPS_MAX)]
+
+
 class Exists(Record, tag=3, frozen=True):
     cxid: _Cxid
     path: _Path
@@ -112,9 +150,9 @@ class Sync(Record, tag=9, frozen=True):
     cxid: _Cxid
 
 
-Write = Create | Delete | SetData
+Write = Create | Delete | SetData | Multi
 Read = Exists | GetData | GetChildren
-Request = Connect | Create | Delete | SetData | Exists | GetData | GetChildren | Sync
+Request = Connect | Create | Delete | SetData | Multi | Exists | GetData | GetChildren | Sync
 
 
 class Stat(Record, frozen=True):
@@ -172,6 +210,22 @@ class Failed(Record, tag=2, frozen=True):
     error: int
 
 
+class MultiDone(Record, tag=14, frozen=True):
+    """All ops took effect at `zxid`; results are a create's path, the version after a set or check, 0 of a delete."""
+
+    cxid: int
+    zxid: int
+    results: list[str | int]
+
+
+class MultiFailed(Record, tag=15, frozen=True):
+    """No op had any effect.  An error of each: OK before the one that failed, RUNTIME_INCONSISTENCY after it."""
+
+    cxid: int
+    zxid: int
+    errors: list[int]
+
+
 class Data(Record, tag=4, frozen=True):
     """getData: the data, and the write (`mzxid`) it came from; `zxid` is what this server had applied."""
 
@@ -196,7 +250,7 @@ class Children(Record, tag=8, frozen=True):
     names: list[str]
 
 
-Reply = Connected | Closed | Done | Created | Failed | Data | StatReply | Children
+Reply = Connected | Closed | Done | Created | Failed | MultiDone | MultiFailed | Data | StatReply | Children
 
 encode_frame = msgspec.msgpack.Encoder().encode
 decode_requests = msgspec.msgpack.Decoder(list[Request]).decode

@@ -34,6 +34,7 @@ from lab.service.requests import (
     Exists,
     GetChildren,
     GetData,
+    Multi,
     Read,
     Reply,
     Request,
@@ -75,7 +76,7 @@ WAITING_BYTES_MAX = 1 << 20  # of requests that one client may send ahead to a s
 _CHUNKS_A_WINDOW = 16
 
 _READS = frozenset((GetData, Exists, GetChildren))
-_WRITES = frozenset((SetData, Create, Delete))
+_WRITES = frozenset((SetData, Create, Delete, Multi))
 
 
 class _Forwarded(Record, frozen=True):

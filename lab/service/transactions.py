@@ -48,7 +48,35 @@ class ErrorTxn(Record, tag=-1, frozen=True):
     error: int
 
 
-Txn = OpenSessionTxn | CreateTxn | DeleteTxn | SetDataTxn | ErrorTxn
+class CheckTxn(Record, tag=13, frozen=True):
+    """Part of a multi: the node has this version.  No effect."""
+
+    session: int
+    cxid: int
+    path: str
+    version: int
+
+
+Change = CreateTxn | DeleteTxn | SetDataTxn | CheckTxn
+
+
+class MultiTxn(Record, tag=14, frozen=True):
+    """One change per op, all at one zxid; session and cxid stand here and are 0 in them."""
+
+    session: int
+    cxid: int
+    txns: list[Change]
+
+
+class MultiErrorTxn(Record, tag=-14, frozen=True):
+    """A multi of which an op failed validation: like ErrorTxn, with an error per op (zab.md 8.4)."""
+
+    session: int
+    cxid: int
+    errors: list[int]
+
+
+Txn = OpenSessionTxn | Change | MultiTxn | ErrorTxn | MultiErrorTxn
 
 encode_txns = msgspec.msgpack.Encoder().encode
 decode_txns = msgspec.msgpack.Decoder(list[Txn]).decode

@@ -1,6 +1,22 @@
 """Random walks: everything that may happen, in any order, within what real links, disks and processes may do."""
 
-from lab.service.requests import Create, CreateMode, Delete, Exists, GetChildren, GetData, Request, SetData, Sync
+from lab.service.requests import (
+    CheckOp,
+    Create,
+    CreateMode,
+    CreateOp,
+    Delete,
+    DeleteOp,
+    Exists,
+    GetChildren,
+    GetData,
+    Multi,
+    Op,
+    Request,
+    SetData,
+    SetDataOp,
+    Sync,
+)
 from lab.sim.client import Client
 from lab.sim.machine import TICK_MS, Machine
 from lab.sim.world import World
@@ -157,6 +173,8 @@ class Chaos:
             path = f"/s{client.session}-{cxid}" if rng.random() < 0.5 else key
             self._created.append(path)
             return Create(cxid, path, b"%d" % cxid)
+        if kind == 5 and rng.random() < 0.5:
+            return Multi(cxid, [self._op(b"%d %d" % (client.session, cxid)) for _ in range(rng.choice((1, 2, 2, 4)))])
         if kind < 6:
             return SetData(cxid, key, b"%d %d" % (client.session, cxid), rng.choice((-1, -1, -1, 0, 3)))
         if kind == 6 and self._created:
@@ -164,3 +182,14 @@ class Chaos:
         if kind == 7:
             return rng.choice((GetChildren(cxid, "/"), Exists(cxid, key)))
         return Sync(cxid) if kind == 8 else GetData(cxid, key)
+
+    def _op(self, data: bytes) -> Op:
+        """A part of a multi; one in ten or so makes it fail."""
+        rng = self.rng
+        key = f"/k{rng.randrange(_KEYS)}"
+        kind = rng.randrange(10)
+        if kind < 2:
+            return CreateOp(f"{key}/q-", data, CreateMode.PERSISTENT_SEQUENTIAL)
+        if kind == 2:
+            return rng.choice((CreateOp(key, data), DeleteOp(f"{key}/q-{rng.randrange(_NUMBERS):010d}")))
+        return CheckOp(key, rng.choice((-1, -1, 3))) if kind == 3 else SetDataOp(key, data)

@@ -12,6 +12,7 @@ from lab.service.requests import (
     Connect,
     Connected,
     Failed,
+    MultiFailed,
     Reply,
     Request,
     decode_replies,
@@ -133,7 +134,7 @@ class Client:
                 assert not isinstance(operation.request, Connect)
                 assert operation.request.cxid == reply.cxid, f"{reply} answers {operation.request} (INV-22)"
                 operation.reply = reply
-                operation.outcome = Outcome.FAILED if isinstance(reply, Failed) else Outcome.ACKNOWLEDGED
+                operation.outcome = Outcome.FAILED if isinstance(reply, Failed | MultiFailed) else Outcome.ACKNOWLEDGED
                 self._see(reply.zxid)
                 self._show(operation)
 

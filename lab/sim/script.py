@@ -6,6 +6,7 @@
     partition 1 2 / 3 4 5 | heal
     client a at 2                                    (re)attach a client
     do a create /x=1, create-seq /q-=1, set /x=2, delete /x, get /x, children /, sync
+    do a multi check /x@3; set /x=1; delete /y       all or none
     manual                                           hold every link and every disk back: then
     receive 2 from 1 [3] | flush 2                   deliver all frames (or so many), flush a log
     hold 1 -> 2 3 | hold disk 1 | release 1 -> 2 3 | release disk 1 | automatic
@@ -22,15 +23,21 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from lab.service.requests import (
+    CheckOp,
     Closed,
     Connected,
     Create,
     CreateMode,
+    CreateOp,
     Delete,
+    DeleteOp,
     GetChildren,
     GetData,
+    Multi,
+    Op,
     Request,
     SetData,
+    SetDataOp,
     Sync,
 )
 from lab.service.transactions import CreateTxn, encode_txns
@@ -225,27 +232,45 @@ class Script:
     def _do(self, name: str, *words: str) -> None:
         client = self._clients[name]
         requests = " ".join(words).split(", ")
-        client.submit(*[_request(client.next_cxid(), *request.split()) for request in requests])
+        client.submit(*[_request(client.next_cxid(), *request.split(maxsplit=1)) for request in requests])
 
 
 def _request(cxid: int, kind: str, argument: str = "") -> Request:
+    match kind:
+        case "multi":
+            return Multi(cxid, [_op(*op.split()) for op in argument.split(";")])
+        case "get":
+            return GetData(cxid, argument)
+        case "children":
+            return GetChildren(cxid, argument)
+        case "sync":
+            return Sync(cxid)
+    match _op(kind, argument):
+        case CreateOp(path, data, flags):
+            return Create(cxid, path, data, flags)
+        case SetDataOp(path, data, version):
+            return SetData(cxid, path, data, version)
+        case DeleteOp(path, version):
+            return Delete(cxid, path, version)
+    raise ScriptError(f"{kind} {argument}: only within a multi")
+
+
+def _op(kind: str, argument: str) -> Op:
     path, _, value = argument.partition("=")
     match kind:
         case "create":
-            return Create(cxid, path, value.encode())
+            return CreateOp(path, value.encode())
         case "create-seq":
-            return Create(cxid, path, value.encode(), CreateMode.PERSISTENT_SEQUENTIAL)
+            return CreateOp(path, value.encode(), CreateMode.PERSISTENT_SEQUENTIAL)
         case "set":
-            return SetData(cxid, path, value.encode())
+            return SetDataOp(path, value.encode())
         case "delete":
-            return Delete(cxid, path)
-        case "get":
-            return GetData(cxid, path)
-        case "children":
-            return GetChildren(cxid, path)
-        case "sync":
-            return Sync(cxid)
-    raise ScriptError(f"{kind} {argument}: requests are create, create-seq, set, delete, get, children, sync")
+            return DeleteOp(path)
+        case "check":
+            path, _, version = argument.partition("@")
+            return CheckOp(path, int(version))
+    kinds = "create, create-seq, set, delete, get, children, sync, multi, and check within a multi"
+    raise ScriptError(f"{kind} {argument}: requests are {kinds}")
 
 
 def _zxids(run: str) -> list[Zxid]:

@@ -1,19 +1,46 @@
 """What happened, one line each: the lines of scenario files (zxids as epoch.counter)."""
 
+from collections.abc import Iterable
+
 from lab.service.requests import (
+    CheckOp,
+    Children,
     Closed,
     Connected,
     Create,
     Created,
     CreateMode,
+    CreateOp,
+    Data,
     Delete,
+    DeleteOp,
+    Done,
     ErrorCode,
+    Failed,
     GetChildren,
     GetData,
+    Multi,
+    MultiDone,
+    MultiFailed,
+    Op,
+    Reply,
     Request,
     SetData,
+    SetDataOp,
+    StatReply,
 )
-from lab.service.transactions import CreateTxn, DeleteTxn, ErrorTxn, OpenSessionTxn, SetDataTxn, Txn, decode_txns
+from lab.service.transactions import (
+    CheckTxn,
+    CreateTxn,
+    DeleteTxn,
+    ErrorTxn,
+    MultiErrorTxn,
+    MultiTxn,
+    OpenSessionTxn,
+    SetDataTxn,
+    Txn,
+    decode_txns,
+)
 from lab.sim.client import Operation, Outcome
 from lab.zab.config import PeerId
 from lab.zab.effects import (
@@ -192,8 +219,18 @@ def _show_txn(txn: Txn) -> str:
             return f"{txn.path}={txn.data.decode(errors='replace')}"
         case DeleteTxn():
             return f"{txn.path} deleted"
+        case CheckTxn():
+            return f"{txn.path} has version {txn.version}"
+        case MultiTxn():
+            return f"[{'; '.join(map(_show_txn, txn.txns))}]"
         case ErrorTxn():
             return ErrorCode(txn.error).name
+        case MultiErrorTxn():
+            return _show_errors(txn.errors)
+
+
+def _show_errors(errors: Iterable[int]) -> str:
+    return f"[{'; '.join(ErrorCode(error).name for error in errors)}]"
 
 
 def trace_client(name: str, event: Connected | Closed | Operation) -> str:
@@ -204,22 +241,40 @@ def trace_client(name: str, event: Connected | Closed | Operation) -> str:
     request = _show_request(event.request)
     if event.outcome is Outcome.UNKNOWN:
         return f"{name}: {request}: unknown"
-    reply = event.reply
-    if event.outcome is Outcome.FAILED:
-        return f"{name}: {request}: {ErrorCode(reply.error).name} at {show(reply.zxid)}"  # type: ignore[union-attr]
-    data = getattr(reply, "data", None)
-    if isinstance(reply, Created):
-        return f"{name}: {request}: {reply.path} at {show(reply.zxid)}"
-    value = f" = {data.decode(errors='replace')}" if data is not None else ""
-    return f"{name}: {request}{value}: done at {show(reply.zxid)}"  # type: ignore[union-attr]
+    return f"{name}: {request}{_show_reply(event.reply)}"
 
 
-def _show_request(request: Request) -> str:
+def _show_reply(reply: Reply | None) -> str:
+    match reply:
+        case Failed(_, zxid, error):
+            return f": {ErrorCode(error).name} at {show(zxid)}"
+        case MultiFailed(_, zxid, errors):
+            return f": {_show_errors(errors)} at {show(zxid)}"
+        case MultiDone(_, zxid, results):
+            return f": [{'; '.join(map(str, results))}] at {show(zxid)}"
+        case Created(_, zxid, path):
+            return f": {path} at {show(zxid)}"
+        case Children(_, zxid, names):
+            return f" = {' '.join(names) or 'none'}: done at {show(zxid)}"
+        case Data(_, zxid, _, _, data):
+            return f" = {data.decode(errors='replace')}: done at {show(zxid)}"
+        case Done(_, zxid) | StatReply(_, zxid):
+            return f": done at {show(zxid)}"
+    raise AssertionError(f"{reply} answers no request")
+
+
+def _show_request(request: Request | Op) -> str:
+    name = type(request).__name__.removesuffix("Op").lower()
     match request:
-        case Create(flags=CreateMode.PERSISTENT_SEQUENTIAL):
-            return f"create-seq {request.path}={request.data.decode(errors='replace')}"
-        case Create() | SetData():
-            return f"{type(request).__name__.lower()} {request.path}={request.data.decode(errors='replace')}"
-        case Delete() | GetData() | GetChildren():
-            return f"{type(request).__name__.lower()} {request.path}"
-    return type(request).__name__.lower()
+        case Multi():
+            return f"multi {'; '.join(map(_show_request, request.ops))}"
+        case Create() | CreateOp():
+            name = "create-seq" if request.flags == CreateMode.PERSISTENT_SEQUENTIAL else name
+            return f"{name} {request.path}={request.data.decode(errors='replace')}"
+        case SetData() | SetDataOp():
+            return f"{name} {request.path}={request.data.decode(errors='replace')}"
+        case CheckOp():
+            return f"{name} {request.path}@{request.version}"
+        case Delete() | DeleteOp() | GetData() | GetChildren():
+            return f"{name} {request.path}"
+    return name

@@ -13,21 +13,37 @@ from lab.service.requests import (
     Data,
     Delete,
     Done,
+    ErrorCode,
     Failed,
     GetChildren,
     GetData,
+    Multi,
+    MultiDone,
+    MultiFailed,
+    Op,
     Reply,
     SetData,
     StatReply,
     Sync,
 )
-from lab.service.transactions import CreateTxn, DeleteTxn, ErrorTxn, SetDataTxn, Txn
+from lab.service.transactions import (
+    Change,
+    CheckTxn,
+    CreateTxn,
+    DeleteTxn,
+    ErrorTxn,
+    MultiErrorTxn,
+    MultiTxn,
+    SetDataTxn,
+    Txn,
+)
 from lab.sim.client import Operation, Outcome
 from lab.sim.ledger import InvariantError
 from lab.zab.zxid import Zxid, show
 
 _Node = tuple[bytes, int, Zxid]  # data, version, mzxid
-_WRITES = (Create, Delete, SetData)
+_WRITES = (Create, Delete, SetData, Multi)
+_ERRORS = (ErrorTxn, MultiErrorTxn)
 
 
 def check_operations(history: Iterable[tuple[Zxid, Txn]], operations: Iterable[Operation]) -> None:
@@ -44,7 +60,7 @@ def check_operations(history: Iterable[tuple[Zxid, Txn]], operations: Iterable[O
     for zxid, txn in entries:
         _count_children(creates, zxid, txn)
         _apply(nodes, zxid, txn)
-        if not isinstance(txn, ErrorTxn) and txn.cxid:
+        if not isinstance(txn, _ERRORS) and txn.cxid:
             effects[txn.session, txn.cxid] = effects.get((txn.session, txn.cxid), 0) + 1
         replies = answered.pop(zxid, [])
         _check_writes(nodes, zxid, txn, replies)
@@ -65,11 +81,19 @@ def _apply(nodes: dict[str, _Node], zxid: Zxid, txn: Txn) -> None:
             nodes[path] = (data, version, zxid)
         case DeleteTxn(path=path):
             del nodes[path]
+        case CheckTxn(path=path, version=version):
+            assert version == nodes[path][1], f"{show(zxid)}: {txn} of {nodes[path]}"
+        case MultiTxn(txns=txns):
+            for part in txns:
+                _apply(nodes, zxid, part)
 
 
 def _count_children(creates: dict[str, int], zxid: Zxid, txn: Txn) -> None:
     """INV-27: a sequential node's number is how many children this incarnation of its parent had before."""
-    if isinstance(txn, DeleteTxn):
+    if isinstance(txn, MultiTxn):
+        for part in txn.txns:
+            _count_children(creates, zxid, part)
+    elif isinstance(txn, DeleteTxn):
         del creates[txn.path]
     elif isinstance(txn, CreateTxn):
         parent = txn.path.rpartition("/")[0] or "/"
@@ -88,12 +112,14 @@ def _check_writes(nodes: dict[str, _Node], zxid: Zxid, txn: Txn, operations: Ite
             raise InvariantError(f"INV-24: {request} was acknowledged at {show(zxid)}, which is {txn}")
         if zxid <= operation.floor:
             raise InvariantError(f"INV-24: {request} got {show(zxid)}, sent when {show(operation.floor)} was known")
-        if isinstance(txn, ErrorTxn) is not (operation.outcome is Outcome.FAILED):
+        if isinstance(txn, _ERRORS) is not (operation.outcome is Outcome.FAILED):
             raise InvariantError(f"INV-25: {request} is told {reply}, committed is {txn}")
         if isinstance(request, SetData) and isinstance(reply, Done) and reply.version != nodes[request.path][1]:
             raise InvariantError(f"INV-25: {request} is told {reply}, the node is {nodes[request.path]}")
         if isinstance(request, Create) and operation.outcome is Outcome.ACKNOWLEDGED:
             _check_name(request, reply, txn)
+        if isinstance(request, Multi):
+            _check_multi(request, reply, txn)
 
 
 def _check_name(request: Create, reply: Reply | None, txn: Txn) -> None:
@@ -105,6 +131,32 @@ def _check_name(request: Create, reply: Reply | None, txn: Txn) -> None:
         fits = isinstance(reply, Done) and made == request.path
     if not fits:
         raise InvariantError(f"INV-27: {request} is told {reply}, committed is {txn}")
+
+
+def _check_multi(request: Multi, reply: Reply | None, txn: Txn) -> None:
+    """All of it took effect and is told so, or nothing did and the first op that failed is named (zab.md 8.4)."""
+    match reply, txn:
+        case MultiDone(results=results), MultiTxn(txns=txns):
+            fits = list(map(_told, txns)) == results and list(map(_kind, txns)) == list(map(_kind, request.ops))
+        case MultiFailed(errors=errors), MultiErrorTxn(errors=committed):
+            tried = next((index for index, error in enumerate(errors, 1) if error), 0)
+            not_tried = [ErrorCode.RUNTIME_INCONSISTENCY] * (len(request.ops) - tried)
+            fits = errors == committed and tried > 0 and errors[tried:] == not_tried
+        case _:
+            fits = False
+    if not fits:
+        raise InvariantError(f"all or nothing: {request} is told {reply}, committed is {txn}")
+
+
+def _kind(part: Op | Change) -> tuple[str, str, bytes]:
+    """What a multi's op and the change that came of it have in common."""
+    numbered = isinstance(part, CreateTxn) and part.flags == CreateMode.PERSISTENT_SEQUENTIAL
+    name = type(part).__name__.removesuffix("Op").removesuffix("Txn")
+    return name, part.path[:-10] if numbered else part.path, getattr(part, "data", b"")
+
+
+def _told(part: Change) -> str | int:
+    return part.path if isinstance(part, CreateTxn) else 0 if isinstance(part, DeleteTxn) else part.version
 
 
 def _check_reads(nodes: dict[str, _Node], zxid: Zxid, operations: Iterable[Operation]) -> None:

@@ -5,7 +5,7 @@ import pytest
 from lab.bench.recorder import SAMPLE_EVERY, Part, Recorder, ReplyMismatchError
 from lab.client.history import History, Kind, Outcome
 from lab.client.load_sessions import LoadSessions, decode_answers
-from lab.service.requests import Data, Done, Failed, encode_frame
+from lab.service.requests import Created, Data, Done, Failed, MultiDone, MultiFailed, encode_frame
 from workloads.kinds.read_mix import ReadMix, ReadMixGenerator
 
 WRITES = ReadMixGenerator(ReadMix(keys=4), 1, 0)
@@ -66,6 +66,22 @@ def test_what_was_lost_and_what_was_never_answered_is_unknown() -> None:
         [50, -1, -1, -1, 60, -1],
         [1, -1, -1, -1, -1, -1],
     ]
+
+
+def test_replies_of_other_kinds_of_writes_are_read_like_any() -> None:
+    made = recorder()
+    made.sent(0, 1, 4, 100, Part.LOAD)
+    replies = (
+        Created(1, 50, "/q-0000000000"),
+        MultiDone(2, 51, [3, "/a"]),
+        Done(3, 52, 7),
+        MultiFailed(4, 53, [0, -101]),
+    )
+    made.arrived(0, frame(*replies), 4, 200)
+    acknowledged, failed = Outcome.ACKNOWLEDGED, Outcome.FAILED
+    assert of(made.history(WRITES, None), "outcome", "zxid", "version") == [
+        [acknowledged, acknowledged, acknowledged, failed], [50, 51, 52, 53], [0, -1, 7, -1],
+    ]  # fmt: skip
 
 
 def test_creates_of_the_set_up_are_writes_and_syncs_are_left_out() -> None:

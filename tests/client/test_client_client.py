@@ -7,11 +7,25 @@ from contextlib import contextmanager
 import pytest
 from fake_ensemble import FakeEnsemble
 
-from lab.client.client import Client, NotSentError, OutcomeUnknownError, RequestFailedError, connect
+from lab.client.client import Client, MultiFailedError, NotSentError, OutcomeUnknownError, RequestFailedError, connect
 from lab.client.links import LinksError, open_endpoint
 from lab.client.pool import SessionPool
 from lab.client.timer import Timer
-from lab.service.requests import Create, Created, CreateMode, Done, ErrorCode, Request, SetData
+from lab.service.requests import (
+    MULTI_OPS_MAX,
+    CheckOp,
+    Create,
+    Created,
+    CreateMode,
+    CreateOp,
+    DeleteOp,
+    Done,
+    ErrorCode,
+    MultiDone,
+    MultiFailed,
+    Request,
+    SetData,
+)
 
 MS = 1_000_000
 
@@ -75,6 +89,32 @@ def test_a_sequential_create_gives_the_path_and_a_plain_one_the_zxid(ensemble: F
     with client_of(ensemble) as client:
         assert client.create("/q-", b"x", sequential=True) == "/q-0000000007"
         assert client.create("/q", b"x") == ensemble.zxid
+
+
+def test_a_multi_gives_a_result_of_each_op(ensemble: FakeEnsemble) -> None:
+    ensemble.on_request = lambda _, request: MultiDone(request.cxid, ensemble.zxid, ["/q-0000000007", 3])
+    with client_of(ensemble) as client:
+        assert client.multi([CreateOp("/q-", b"", CreateMode.PERSISTENT_SEQUENTIAL), CheckOp("/a", 3)]) == [
+            "/q-0000000007",
+            3,
+        ]
+
+
+def test_a_multi_that_fails_names_the_op_and_the_reason(ensemble: FakeEnsemble) -> None:
+    errors = [ErrorCode.OK, ErrorCode.BAD_VERSION, ErrorCode.RUNTIME_INCONSISTENCY]
+    ensemble.on_request = lambda _, request: MultiFailed(request.cxid, ensemble.zxid, errors)
+    ops = [CreateOp("/a", b""), CheckOp("/b", 7), DeleteOp("/c")]
+    with client_of(ensemble) as client, pytest.raises(MultiFailedError, match=r"^check /b: BAD_VERSION$") as caught:
+        client.multi(ops)
+    assert (caught.value.index, caught.value.code, caught.value.errors) == (1, ErrorCode.BAD_VERSION, errors)
+
+
+@pytest.mark.parametrize("count", [0, MULTI_OPS_MAX + 1])
+def test_a_multi_that_no_server_would_read_is_not_sent(ensemble: FakeEnsemble, count: int) -> None:
+    with client_of(ensemble) as client:
+        with pytest.raises(ValueError, match=f"not {count}$"):
+            client.multi([DeleteOp("/a")] * count)
+        assert not ensemble.log
 
 
 @pytest.mark.parametrize(

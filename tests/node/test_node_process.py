@@ -16,7 +16,23 @@ import pytest
 from lab.client.history import ReplicaState, Znode
 from lab.node.config import Durability
 from lab.node.control import Attach, Configure, GetStatus, Inspect, Inspected, Status, Transition, encode_control
-from lab.service.requests import Connect, Connected, Create, Done, Failed, Reply, SetData, decode_replies, encode_frame
+from lab.service.requests import (
+    CheckOp,
+    Connect,
+    Connected,
+    Create,
+    CreateOp,
+    Done,
+    Failed,
+    Multi,
+    MultiDone,
+    MultiFailed,
+    Reply,
+    SetData,
+    SetDataOp,
+    decode_replies,
+    encode_frame,
+)
 from lab.transport.bell import Bell
 from lab.transport.control import ControlSocket
 from lab.transport.pidfd import open_pidfd
@@ -122,22 +138,35 @@ def test_a_replica_is_inspected(start_server: Callable, node_config: Callable, t
     try:
         (connected,) = client.ask(Connect(9, 1, 0))
         assert isinstance(connected, Connected)
-        created, failed, changed = client.ask(
-            Create(1, "/a", b"first"), SetData(2, "/a", b"no", version=7), SetData(3, "/a", b"second")
+        created, failed, half, both, changed = client.ask(
+            Create(1, "/a", b"first"),
+            SetData(2, "/a", b"no", version=7),
+            Multi(3, [SetDataOp("/a", b"no"), CheckOp("/a", 7)]),
+            Multi(4, [SetDataOp("/a", b"yes"), CreateOp("/b", b"")]),
+            SetData(5, "/a", b"second"),
         )
         assert isinstance(created, Done)
         assert isinstance(failed, Failed)
+        assert isinstance(half, MultiFailed)
+        assert isinstance(both, MultiDone)
         assert isinstance(changed, Done)
     finally:
         client.close()
     path = tmp_path / "replica"
-    server.send(Inspect(5, str(path), [(9, 1), (9, 2), (9, 3), (9, 4)]))
+    server.send(Inspect(5, str(path), [(9, cxid) for cxid in range(1, 7)]))
     server.answer(lambda answer: answer == Inspected(5))
     state = msgspec.msgpack.decode(path.read_bytes(), type=ReplicaState)
     assert (state.server, state.role, state.applied_zxid) == (1, "leader", changed.zxid)
-    assert state.nodes["/a"] == Znode(created.zxid, changed.zxid, 1, b"second")
+    assert state.nodes["/a"] == Znode(created.zxid, changed.zxid, 2, b"second")
+    assert state.nodes["/b"] == Znode(both.zxid, both.zxid, 0, b"")
     assert state.log == [(0, 0), (make_zxid(1, 1), changed.zxid)]
-    assert state.took_effect == {"9:1": created.zxid, "9:2": -1, "9:3": changed.zxid}
+    assert state.took_effect == {
+        "9:1": created.zxid,
+        "9:2": -1,
+        "9:3": -1,
+        "9:4": both.zxid,
+        "9:5": changed.zxid,
+    }
     assert isinstance(state.digest, int)
 
 

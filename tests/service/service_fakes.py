@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from lab.service.host import Inbound
-from lab.service.requests import Create, Delete, Reply, Request, SetData, decode_replies, encode_frame
+from lab.service.requests import Create, Delete, Multi, Reply, Request, SetData, decode_replies, encode_frame
 from lab.zab.events import Flushed, LogRead, SnapshotRead, Truncated
 from lab.zab.messages import TxnBatch
 
@@ -118,4 +118,4 @@ def frame(*requests: Request) -> bytes:
     return encode_frame(list(requests))
 
 
-Write = Create | Delete | SetData
+Write = Create | Delete | SetData | Multi

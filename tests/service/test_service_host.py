@@ -20,7 +20,7 @@ from lab.service.host import (
     Inbound,
     LearnerFrame,
 )
-from lab.service.requests import Closed, Connect, Connected, Create, Done, GetData
+from lab.service.requests import Closed, Connect, Connected, Create, CreateOp, Done, GetData, Multi, MultiDone
 from lab.service.server import Server
 from lab.zab.config import ZabConfig
 from lab.zab.effects import Observed
@@ -136,6 +136,18 @@ def test_a_full_overlay_is_emptied_before_more_is_proposed(monkeypatch: pytest.M
     assert rig.host.turn() is False  # it waits for the follower, it does not spin
     rig.turn(LearnerFrame(1, 11, encode_message(Ack(last))))
     assert rig.server.peer.last_zxid == last + 1
+
+
+def test_multis_that_fill_the_overlay_go_out_as_several_batches(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(overlay, "OVERLAY_PATHS_MAX", 4)
+    rig = leading_two()
+    multis = [Multi(i, [CreateOp(f"/{i}-{j}", b"") for j in range(3)]) for i in range(1, 4)]
+    rig.turn(ClientUp(1), ClientFrame(1, frame(Connect(5, 1, 0), *multis)))
+    for batches in range(3):  # the connect goes with the first
+        last = rig.server.peer.last_zxid
+        assert last == make_zxid(1, 2 + batches)
+        rig.turn(LearnerFrame(1, 11, encode_message(Ack(last))))
+    assert [reply.cxid for reply in rig.replies() if isinstance(reply, MultiDone)] == [1, 2, 3]
 
 
 # -- time

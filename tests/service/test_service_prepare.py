@@ -1,5 +1,7 @@
 """Validation against applied plus in-flight state: it must equal applying one by one (zab.md 5.2)."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,17 +10,51 @@ from service_fakes import Write
 import lab.service.overlay as overlay_module
 from lab.service.outcomes import apply_txn
 from lab.service.prepare import Preparer
-from lab.service.requests import PATH_CHARS_MAX, Connect, Create, CreateMode, Delete, ErrorCode, SetData
-from lab.service.transactions import CreateTxn, DeleteTxn, ErrorTxn, OpenSessionTxn, SetDataTxn, Txn
+from lab.service.requests import (
+    PATH_CHARS_MAX,
+    CheckOp,
+    Connect,
+    Create,
+    CreateMode,
+    CreateOp,
+    Delete,
+    DeleteOp,
+    ErrorCode,
+    Multi,
+    Op,
+    SetData,
+    SetDataOp,
+)
+from lab.service.transactions import (
+    Change,
+    CheckTxn,
+    CreateTxn,
+    DeleteTxn,
+    ErrorTxn,
+    MultiErrorTxn,
+    MultiTxn,
+    OpenSessionTxn,
+    SetDataTxn,
+    Txn,
+)
 from lab.service.tree import Tree, parent_of
 
 SEQUENTIAL = CreateMode.PERSISTENT_SEQUENTIAL
 PATHS = ("/a", "/b", "/a/x", "/a/y", "/b/z")
 paths = st.sampled_from(PATHS)
 versions = st.sampled_from((-1, -1, 0, 1, 2))
+numbered_paths = st.sampled_from(("/a", "/a/x", "/b/", "/"))
+ops = st.one_of(
+    st.builds(CreateOp, paths, st.binary(max_size=2)),
+    st.builds(CreateOp, numbered_paths, st.just(b""), st.just(SEQUENTIAL)),
+    st.builds(DeleteOp, paths, versions),
+    st.builds(SetDataOp, paths, st.binary(max_size=2), versions),
+    st.builds(CheckOp, paths, versions),
+)
 writes = st.one_of(
+    st.builds(Multi, st.just(1), st.lists(ops, min_size=1, max_size=4)),
     st.builds(Create, st.just(1), paths, st.binary(max_size=2)),
-    st.builds(Create, st.just(1), st.sampled_from(("/a", "/a/x", "/b/", "/")), st.just(b""), st.just(SEQUENTIAL)),
+    st.builds(Create, st.just(1), numbered_paths, st.just(b""), st.just(SEQUENTIAL)),
     st.builds(Delete, st.just(1), paths, versions),
     st.builds(SetData, st.just(1), paths, st.binary(max_size=2), versions),
 )
@@ -32,31 +68,50 @@ class Model:
         self.creates = {"/": 0}
 
     def apply(self, request: Write) -> Txn:
+        if isinstance(request, Multi):
+            return self._apply_all(request.ops)
+        outcome = self._apply_one(request, 1)
+        return ErrorTxn(1, 1, outcome) if isinstance(outcome, ErrorCode) else outcome
+
+    def _apply_all(self, ops: Sequence[Op]) -> Txn:
+        before, txns = (dict(self.versions), dict(self.creates)), list[Change]()
+        for op in ops:
+            outcome = self._apply_one(op, 0)
+            if isinstance(outcome, ErrorCode):
+                self.versions, self.creates = before
+                later = [ErrorCode.RUNTIME_INCONSISTENCY] * (len(ops) - len(txns) - 1)
+                return MultiErrorTxn(1, 1, [ErrorCode.OK] * len(txns) + [outcome, *later])
+            txns.append(outcome)
+        return MultiTxn(1, 1, txns)
+
+    def _apply_one(self, request: Create | Delete | SetData | Op, owner: int) -> Change | ErrorCode:
         path, held = request.path, self.versions
         has_children = any(other != "/" and parent_of(other) == path for other in held)
         match request:
-            case Create(flags=flags):
+            case Create(flags=flags) | CreateOp(flags=flags):
                 parent = parent_of(path)
                 if parent not in held:
-                    return ErrorTxn(1, 1, ErrorCode.NO_NODE)
+                    return ErrorCode.NO_NODE
                 if flags == SEQUENTIAL:
                     path += f"{self.creates[parent]:010d}"
                 if path in held:
-                    return ErrorTxn(1, 1, ErrorCode.NODE_EXISTS)
+                    return ErrorCode.NODE_EXISTS
                 self.creates[parent] += 1
                 held[path] = self.creates[path] = 0
-                return CreateTxn(1, 1, path, request.data, flags)
+                return CreateTxn(owner, owner, path, request.data, flags)
             case _ if path not in held:
-                return ErrorTxn(1, 1, ErrorCode.NO_NODE)
+                return ErrorCode.NO_NODE
             case _ if request.version not in (-1, held[path]):
-                return ErrorTxn(1, 1, ErrorCode.BAD_VERSION)
-            case SetData():
+                return ErrorCode.BAD_VERSION
+            case SetData() | SetDataOp():
                 held[path] += 1
-                return SetDataTxn(1, 1, path, request.data, held[path])
+                return SetDataTxn(owner, owner, path, request.data, held[path])
+            case CheckOp():
+                return CheckTxn(owner, owner, path, held[path])
             case _ if has_children:
-                return ErrorTxn(1, 1, ErrorCode.NOT_EMPTY)
+                return ErrorCode.NOT_EMPTY
         del held[path]
-        return DeleteTxn(1, 1, path)
+        return DeleteTxn(owner, owner, path)
 
 
 def preparer_of(*paths: str, session: int = 1) -> tuple[Preparer, Tree]:
@@ -180,6 +235,66 @@ def test_a_new_leadership_goes_on_where_the_applied_tree_stands():
     apply_txn(tree, applied[0], 9)
     successor = Preparer(Tree.load(tree.chunks()))
     assert numbered(successor, "/q/") == "/q/0000000002"
+
+
+# -- multi (zab.md 8.4)
+
+
+def test_a_failed_multi_leaves_no_trace():
+    preparer, _ = preparer_of("/q", "/q/x", "/c")
+    failing = Multi(
+        1,
+        [
+            CreateOp("/q/", b"", SEQUENTIAL),
+            SetDataOp("/q/x", b"", 0),
+            DeleteOp("/q/x"),
+            CheckOp("/c", 1),
+            CreateOp("/never", b""),
+            SetDataOp("/never", b""),
+        ],
+    )
+    ok, bad, not_tried = ErrorCode.OK, ErrorCode.BAD_VERSION, ErrorCode.RUNTIME_INCONSISTENCY
+    assert prepare(preparer, failing) == [MultiErrorTxn(1, 1, [ok, ok, ok, bad, not_tried, not_tried])]
+    assert prepare(preparer, SetData(2, "/q/x", b"", 0)) == [SetDataTxn(1, 2, "/q/x", b"", 1)]  # there, and unchanged
+    assert numbered(preparer, "/q/") == "/q/0000000001"  # no number was taken
+    assert prepare(preparer, SetData(3, "/never", b"")) == [ErrorTxn(1, 3, ErrorCode.NO_NODE)]
+
+
+def test_ops_of_a_multi_see_those_before_them_and_what_is_in_flight():
+    preparer, _ = preparer_of("/a")
+    prepare(preparer, SetData(1, "/a", b""), Create(2, "/b", b""))
+    ops = [CheckOp("/a", 1), SetDataOp("/a", b"x", 1), CheckOp("/a", 2), DeleteOp("/b"), CreateOp("/b", b"y")]
+    assert prepare(preparer, Multi(3, ops)) == [
+        MultiTxn(
+            1,
+            3,
+            [
+                CheckTxn(0, 0, "/a", 1),
+                SetDataTxn(0, 0, "/a", b"x", 2),
+                CheckTxn(0, 0, "/a", 2),
+                DeleteTxn(0, 0, "/b"),
+                CreateTxn(0, 0, "/b", b"y"),
+            ],
+        )
+    ]
+    assert prepare(preparer, SetData(4, "/a", b"", 2)) == [SetDataTxn(1, 4, "/a", b"", 3)]
+
+
+def test_a_multi_of_an_older_attachment_fails_as_a_whole():
+    preparer, _ = preparer_of("/a")
+    moved = [ErrorTxn(1, 5, ErrorCode.SESSION_MOVED)]
+    assert prepare(preparer, Multi(5, [SetDataOp("/a", b"")]), attachment=0) == moved
+
+
+def test_multis_that_fill_the_overlay_leave_the_rest_for_later(monkeypatch: pytest.MonkeyPatch):
+    """A frame of 8 MiB may hold ops on half a million paths."""
+    monkeypatch.setattr(overlay_module, "OVERLAY_PATHS_MAX", 4)
+    preparer, _ = preparer_of("/a", "/b", "/c", "/d")
+    multis = [
+        Multi(cxid, [SetDataOp(path, b"") for path in ("/a", "/b", "/c", "/d")[: cxid * 2]]) for cxid in (1, 2, 3)
+    ]
+    assert [txn.cxid for txn in prepare(preparer, *multis)] == [1, 2]
+    assert preparer.is_full
 
 
 # -- attachments (SessionMoved)

@@ -5,20 +5,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.service.requests import (
+    CheckOp,
+    Children,
     Closed,
     Connected,
     Create,
     Created,
+    CreateOp,
     Data,
     Delete,
+    DeleteOp,
     Done,
     ErrorCode,
     Exists,
     Failed,
     GetChildren,
     GetData,
+    Multi,
+    MultiDone,
+    MultiFailed,
     Request,
     SetData,
+    SetDataOp,
     Sync,
 )
 from lab.sim.client import Client, Operation, Outcome
@@ -89,6 +97,70 @@ def test_a_sequential_create_is_told_its_path_wherever_it_asks(server: int):
     assert (created.cxid, created.path) == (2, "/q-0000000001")
     assert isinstance(data, Data)
     assert (data.mzxid, data.data) == (created.zxid, b"x")
+
+
+@EVERYWHERE
+def test_a_multi_is_one_write_with_one_zxid_wherever_it_is_asked(server: int):
+    world = serving_world()
+    client = attach(world, server)
+    numbered = "/q-0000000001"
+    ops = [CreateOp("/a", b"1"), CreateOp("/q-", b"", 2), SetDataOp("/a", b"2"), CheckOp("/a", 1), DeleteOp(numbered)]
+    client.submit(GetData(1, "/a"), Multi(2, ops), GetData(3, "/a"), Exists(4, numbered))
+    world.settle()
+    before, done, data, gone = replies(client)
+    assert isinstance(before, Failed)
+    assert isinstance(done, MultiDone)
+    assert done.results == ["/a", numbered, 1, 1, 0]
+    assert isinstance(data, Data)
+    assert (data.mzxid, data.version, data.data) == (done.zxid, 1, b"2")
+    assert isinstance(gone, Failed)
+    assert {machine.server.applied_zxid for machine in world.machines.values() if machine.server} == {done.zxid}
+
+
+@EVERYWHERE
+def test_a_multi_that_fails_is_told_why_and_changes_nothing(server: int):
+    world = serving_world()
+    client = attach(world, server)
+    client.submit(
+        Create(1, "/a", b"1"),
+        Multi(2, [SetDataOp("/a", b"2"), DeleteOp("/missing"), CreateOp("/b", b"")]),
+        GetData(3, "/a"),
+        GetChildren(4, "/"),
+    )
+    world.settle()
+    created, failed, data, children = replies(client)
+    assert isinstance(created, Done)
+    assert isinstance(failed, MultiFailed)
+    assert failed.errors == [ErrorCode.OK, ErrorCode.NO_NODE, ErrorCode.RUNTIME_INCONSISTENCY]
+    assert failed.zxid == created.zxid + 1  # refused in its place among the writes
+    assert isinstance(data, Data)
+    assert data.data == b"1"
+    assert isinstance(children, Children)
+    assert children.names == ["a"]
+
+
+def test_a_multi_is_whole_in_a_snapshot_that_is_taken_amid_multis():
+    """ZOOKEEPER-3127.  The snapshot is several frames long; each arrives while the leader applies another multi."""
+    world = serving_world(ZabConfig(voters=(1, 2, 3), observers=(4,), commit_log_count=1))
+    client = attach(world, LEADER)
+    first, *between, last = "/a", "/b", "/c", "/z"
+    client.submit(*[Create(client.next_cxid(), path, bytes(200 << 10)) for path in (first, *between, last)])
+    world.settle()
+    world.crash(OBSERVER)
+    world.wipe(OBSERVER)
+    world.held = {(LEADER, OBSERVER)}
+    world.start(OBSERVER)
+    for turn in range(30):
+        client.submit(Multi(client.next_cxid(), [SetDataOp(path, b"%d" % turn) for path in (first, last)]))
+        world.settle()
+        world.network.deliver(LEADER, OBSERVER, learner=1)
+        world.settle()
+        nodes = world.machines[OBSERVER].server.tree.nodes  # type: ignore[union-attr]
+        assert first not in nodes or nodes[first].data == nodes[last].data
+    world.held = set()
+    world.run_until_serving(20)
+    nodes = world.machines[OBSERVER].server.tree.nodes  # type: ignore[union-attr]
+    assert nodes[first].data == nodes[last].data == b"29"
 
 
 @EVERYWHERE

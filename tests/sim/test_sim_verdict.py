@@ -1,0 +1,113 @@
+"""The checks of clients' histories fail on histories that were never allowed."""
+
+import pytest
+
+from lab.service.requests import (
+    CheckOp,
+    Create,
+    Created,
+    CreateMode,
+    CreateOp,
+    Data,
+    Done,
+    ErrorCode,
+    GetData,
+    Multi,
+    MultiDone,
+    MultiFailed,
+    Reply,
+    Request,
+    SetDataOp,
+)
+from lab.service.transactions import CheckTxn, CreateTxn, ErrorTxn, MultiErrorTxn, MultiTxn, SetDataTxn, Txn
+from lab.sim.client import Operation, Outcome
+from lab.sim.ledger import InvariantError
+from lab.sim.verdict import check_operations
+
+SEQUENTIAL = CreateMode.PERSISTENT_SEQUENTIAL
+OK, NOT_TRIED = ErrorCode.OK, ErrorCode.RUNTIME_INCONSISTENCY
+
+
+def operation(request: Request, reply: Reply) -> Operation:
+    operation = Operation(1, request, 0)
+    operation.reply = reply
+    operation.outcome = Outcome.FAILED if isinstance(reply, MultiFailed) else Outcome.ACKNOWLEDGED
+    return operation
+
+
+def numbered(zxid: int, path: str) -> tuple[int, Txn]:
+    return zxid, CreateTxn(1, zxid, path, b"", SEQUENTIAL)
+
+
+def test_numbers_that_count_all_children_pass():
+    plain = (2, CreateTxn(1, 2, "/b", b""))
+    history = [numbered(1, "/a-0000000000"), plain, numbered(3, "/a-0000000002"), numbered(4, "/b/0000000000")]
+    check_operations(history, [operation(Create(3, "/a-", b"", SEQUENTIAL), Created(3, 3, "/a-0000000002"))])
+
+
+@pytest.mark.parametrize("second", ["/b-0000000000", "/b-0000000002"], ids=["given twice", "left out"])
+def test_a_number_out_of_turn_is_found(second: str):
+    with pytest.raises(InvariantError, match="INV-27"):
+        check_operations([numbered(1, "/a-0000000000"), numbered(2, second)], [])
+
+
+@pytest.mark.parametrize(
+    ("request_", "reply"),
+    [
+        (Create(1, "/a-", b"", SEQUENTIAL), Created(1, 1, "/a-0000000001")),  # of no node
+        (Create(1, "/b-", b"", SEQUENTIAL), Created(1, 1, "/a-0000000000")),  # of another request
+        (Create(1, "/a-", b"", SEQUENTIAL), Done(1, 1, 0)),
+        (Create(1, "/a-", b""), Created(1, 1, "/a-0000000000")),
+    ],
+)
+def test_a_reply_that_does_not_name_the_node_is_found(request_: Request, reply: Reply):
+    with pytest.raises(InvariantError, match="INV-27"):
+        check_operations([numbered(1, "/a-0000000000")], [operation(request_, reply)])
+
+
+BOTH = Multi(2, [SetDataOp("/a", b"x"), CheckOp("/a", 1)])
+SET, CHECKED = SetDataTxn(0, 0, "/a", b"x", 1), CheckTxn(0, 0, "/a", 1)
+ALL = MultiTxn(1, 2, [SET, CHECKED])
+
+
+@pytest.mark.parametrize(
+    ("txn", "reply"),
+    [
+        (ALL, MultiDone(2, 2, [1, 1])),
+        (MultiErrorTxn(1, 2, [OK, ErrorCode.BAD_VERSION]), MultiFailed(2, 2, [OK, ErrorCode.BAD_VERSION])),
+        (
+            MultiErrorTxn(1, 2, [ErrorCode.NO_NODE, NOT_TRIED]),
+            MultiFailed(2, 2, [ErrorCode.NO_NODE, NOT_TRIED]),
+        ),
+    ],
+)
+def test_all_and_nothing_pass(txn: Txn, reply: Reply):
+    check_operations([(1, CreateTxn(1, 1, "/a", b"")), (2, txn)], [operation(BOTH, reply)])
+
+
+@pytest.mark.parametrize(
+    ("txn", "reply", "found"),
+    [
+        (MultiTxn(1, 2, [SET]), MultiDone(2, 2, [1]), "all or nothing"),
+        (MultiTxn(1, 2, [SET, SetDataTxn(0, 0, "/a", b"y", 2)]), MultiDone(2, 2, [1, 2]), "all or nothing"),
+        (ALL, MultiDone(2, 2, [1, 2]), "all or nothing"),
+        (ALL, Done(2, 2, 1), "all or nothing"),
+        (ALL, MultiFailed(2, 2, [ErrorCode.NO_NODE, NOT_TRIED]), "INV-25"),
+        (ErrorTxn(1, 2, -101), MultiDone(2, 2, [1, 1]), "INV-25"),
+        (MultiErrorTxn(1, 2, [-101, 0]), MultiFailed(2, 2, [-101, 0]), "all or nothing"),
+        (MultiErrorTxn(1, 2, [0, 0]), MultiFailed(2, 2, [0, 0]), "all or nothing"),
+        (MultiErrorTxn(1, 2, [-101, -2]), MultiFailed(2, 2, [0, -101]), "all or nothing"),
+    ],
+)
+def test_half_a_multi_is_found(txn: Txn, reply: Reply, found: str):
+    with pytest.raises(InvariantError, match=found):
+        check_operations([(1, CreateTxn(1, 1, "/a", b"")), (2, txn)], [operation(BOTH, reply)])
+
+
+def test_a_read_that_shows_half_a_multi_is_found():
+    history = [(1, MultiTxn(1, 1, [CreateTxn(0, 0, "/a", b"x"), CreateTxn(0, 0, "/b", b"x")]))]
+    written = operation(Multi(1, [CreateOp("/a", b"x"), CreateOp("/b", b"x")]), MultiDone(1, 1, ["/a", "/b"]))
+    check_operations(history, [written, operation(GetData(2, "/b"), Data(2, 1, 1, 0, b"x"))])
+    missing = operation(GetData(2, "/b"), MultiFailed(2, 1, [ErrorCode.NO_NODE]))
+    with pytest.raises(InvariantError, match="INV-23"):
+        check_operations(history, [written, missing])
