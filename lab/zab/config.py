@@ -21,6 +21,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     init_limit_ticks: int = 20  # to connect and synchronise without progress (ZooKeeper: initLimit, Z-18)
     sync_limit_ticks: int = 5  # to answer a ping (ZooKeeper: syncLimit)
+    sync_grace_ticks: int = 0  # a new leader with a quorum still waits so long for the other voters; 0 = ZooKeeper
 
     finalize_wait_ms: int = 200  # FLE's quiet period (ZooKeeper: finalizeWait)
     finalize_early: bool = True  # skip it when every voter is accounted for (zab.md 3.6); off = ZooKeeper
@@ -28,6 +29,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     notify_interval_ms_max: int = 60_000
     leader_announce: bool = True  # the leader tells everybody once it has decided and once established (Z-15)
 
+    leader_log_first: bool = False  # a proposal leaves once the leader's own disk has it; off = both at once, ZooKeeper
     proposal_timeout_ms: int = 0  # uncommitted for so long, a proposal ends its leader (zab.md 6.2, F1); 0 = never
     max_outstanding: int = 0  # uncommitted batches at the leader: 1 = blocking, 0 = unbounded (zab.md 5.10)
     sync_mode: SyncMode = "leader"  # who has to confirm a sync (zab.md 5.8); "leader" = ZooKeeper
@@ -48,6 +50,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         self._check_quorums()
         for field, least in (
             ("sync_limit_ticks", 2),
+            ("sync_grace_ticks", 0),
             ("finalize_wait_ms", 0),
             ("notify_interval_ms", 1),
             ("proposal_timeout_ms", 0),
@@ -64,6 +67,11 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ConfigError(
                 f"init_limit_ticks={self.init_limit_ticks} must exceed sync_limit_ticks={self.sync_limit_ticks}: "
                 "joining takes longer than a ping"
+            )
+        if self.init_limit_ticks <= self.sync_grace_ticks:
+            raise ConfigError(
+                f"init_limit_ticks={self.init_limit_ticks} must exceed sync_grace_ticks={self.sync_grace_ticks}: "
+                "learners wait no longer"
             )
         if self.notify_interval_ms_max < self.notify_interval_ms:
             raise ConfigError(

@@ -10,6 +10,7 @@ from lab.zab.broadcast import CHECKS, Broadcast
 from lab.zab.config import PeerId
 from lab.zab.constants import COUNTER_MAX, EPOCH_MAX
 from lab.zab.effects import (
+    Barrier,
     CancelTimer,
     CloseSession,
     Entered,
@@ -170,7 +171,10 @@ class Leader:
         effects: list[PeerEffect] = []
         if to := self._forwarding(voters=True):
             effects.append(Send(to, Proposal(batch)))  # the others' disks work while ours does
-        effects.append(self.state.append(batch))
+        append = self.state.append(batch)
+        if self.state.config.leader_log_first:  # a Barrier yields no Flushed: what it waited for is durable here (Z-3)
+            return [append, Barrier(), *effects, *self._on_durable(self.state.me, batch.last)]
+        effects.append(append)
         return effects
 
     def ask_sync(self, nonce: int) -> list[PeerEffect]:
@@ -196,6 +200,8 @@ class Leader:
             self.over = "no quorum of voters is synced"
         elif self.phase is not Phase.BROADCAST and self._tick - self._progress_tick > config.init_limit_ticks:
             self.over = f"no quorum within {config.init_limit_ticks} ticks in {self.phase.name}"
+        elif not self.epoch and self._tick == config.sync_grace_ticks:
+            effects += self._propose_epoch()
         elif to := tuple(h.to for h in self._sorted_handlers() if h.stage >= Bootstrap.PULLING):
             # who waits for the leader's own disk, or is level while a slower voter that the quorum needs is not, must
             # not give up meanwhile (Z-18)
@@ -262,7 +268,7 @@ class Leader:
 
     def _propose_epoch(self) -> list[PeerEffect]:
         """With a quorum of promises the new epoch is greater than any of them (4.2 step 2)."""
-        if not self.state.quorum.contains(self._connecting):
+        if not self.state.quorum.contains(self._connecting) or self._is_waiting_for_voters():
             return []
         if self._epoch_max >= EPOCH_MAX:
             raise EpochsUsedUpError(self._epoch_max)
@@ -274,6 +280,11 @@ class Leader:
             effects.append(Send((handler.to,), LeaderInfo(self.epoch)))
         self._epoch_acked.add(self.state.me)
         return [*effects, *self._try_synchronize()]
+
+    def _is_waiting_for_voters(self) -> bool:
+        """Whether voters are missing that `sync_grace_ticks` grants time to come (S38)."""
+        config = self.state.config
+        return self._tick < config.sync_grace_ticks and not {self.state.me, *self.handlers}.issuperset(config.voters)
 
     def _on_ack_epoch(self, handler: Handler, message: AckEpoch) -> list[PeerEffect]:
         theirs = (message.current_epoch, message.last_zxid)

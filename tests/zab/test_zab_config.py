@@ -17,6 +17,8 @@ from lab.zab.errors import ConfigError
         ({"voters": (0, 1)}, "ids are 1 to 254"),
         ({"sync_limit_ticks": 1}, "sync_limit_ticks=1: must be at least 2"),
         ({"init_limit_ticks": 5}, "init_limit_ticks=5 must exceed sync_limit_ticks=5"),
+        ({"sync_grace_ticks": -1}, "sync_grace_ticks=-1"),
+        ({"sync_grace_ticks": 20}, "init_limit_ticks=20 must exceed sync_grace_ticks=20"),
         ({"finalize_wait_ms": -1}, "finalize_wait_ms=-1"),
         ({"notify_interval_ms": 0}, "notify_interval_ms=0"),
         ({"notify_interval_ms_max": 100}, "notify_interval_ms_max=100 is below notify_interval_ms=200"),

@@ -1,12 +1,12 @@
 """What a leader does differently when the configuration says so."""
 
-from zab_parties import Party, batch, established_leader, z
+from zab_parties import Party, batch, elected_leader, established_leader, z
 
 from lab.zab.config import ZabConfig
-from lab.zab.effects import CancelTimer, SetTimer, StopServing
-from lab.zab.events import Submit, Timeout
+from lab.zab.effects import CancelTimer, Deliver, SetTimer, StopServing
+from lab.zab.events import Submit, Tick, Timeout
 from lab.zab.leader import PROPOSALS
-from lab.zab.messages import Ack
+from lab.zab.messages import Ack, FollowerInfo, LeaderInfo
 
 IMPATIENT = ZabConfig(voters=(1, 2, 3), proposal_timeout_ms=200)
 
@@ -59,3 +59,59 @@ def test_without_proposals_nothing_ends():
 def test_without_the_timeout_there_is_no_timer():
     leader = established_leader()
     assert leader.all(SetTimer) == []
+
+
+# -- leader_log_first (S74)
+
+
+def test_a_proposal_may_wait_for_the_leaders_own_disk():
+    leader = established_leader(ZabConfig(voters=(1, 2, 3), leader_log_first=True))
+    submit(leader)
+    assert leader.kinds() == ["Append", "Barrier", "Proposal"]
+    leader.hear(1, Ack(z("1.1")), 11)  # the own vote is there already: a Barrier yields no Flushed
+    assert leader.all(Deliver) == [Deliver(batch("1.1"))]
+
+
+def test_a_leader_alone_commits_what_it_has_logged_first():
+    leader = Party(3, ZabConfig(voters=(3,), leader_log_first=True))
+    submit(leader)
+    assert leader.kinds() == ["Append", "Barrier", "FirstCommit", "Deliver"]
+
+
+# -- sync_grace_ticks (S38)
+
+
+def offers(leader: Party) -> list[int]:
+    return [to for to, message in leader.sent() if isinstance(message, LeaderInfo)]
+
+
+def graceful_leader() -> Party:
+    """With a quorum, and two ticks to wait for voter 2."""
+    leader = elected_leader(ZabConfig(voters=(1, 2, 3), sync_grace_ticks=2))
+    leader.hear(1, FollowerInfo(0, may_vote=True), 11)
+    assert offers(leader) == []
+    return leader
+
+
+def test_the_epoch_waits_for_the_last_voter():
+    leader = graceful_leader()
+    leader.step(Tick())
+    leader.hear(2, FollowerInfo(0, may_vote=False), 21)  # it need not be of use, it is there
+    assert offers(leader) == [1, 2]
+
+
+def test_the_epoch_does_not_wait_for_ever():
+    leader = graceful_leader()
+    leader.step(Tick())
+    assert offers(leader) == []
+    leader.step(Tick())
+    assert offers(leader) == [1]
+
+
+def test_grace_makes_no_quorum():
+    leader = elected_leader(ZabConfig(voters=(1, 2, 3), sync_grace_ticks=2))
+    for _ in range(3):
+        leader.step(Tick())
+    assert offers(leader) == []
+    leader.hear(1, FollowerInfo(0, may_vote=True), 11)
+    assert offers(leader) == [1]
