@@ -335,3 +335,31 @@ def test_a_restarted_server_and_a_new_observer_get_a_large_tree_while_writes_go_
 
 def _all_serve(target: OwnTarget) -> bool:
     return all(server.role != "looking" for server in target.servers())
+
+
+@pytest.mark.parametrize("point", ["begun", "half written", "whole"])
+def test_a_server_killed_while_it_installs_a_snapshot_recovers(own: Callable[..., OwnTarget], point: str) -> None:
+    """Z-11: half a snapshot is worth nothing, and the switch to a whole one is one rename."""
+    target = own(voters=3)
+    chosen = leader(target)
+    follower = min({1, 2, 3} - {chosen})
+    with writer(target, [chosen]) as load:
+        load.create()
+        load.grow(2_000, 20_000)
+        target.inject(Crash(follower))
+        target.cluster.wipe(follower)
+        target.inject(Restart(follower))
+        folder = target.cluster.folder / "data" / str(follower)
+        target.cluster.wait(lambda: _installed(folder, point), DEADLINE_S, lambda: f"{point}: never came", 0.001)
+        target.inject(Crash(follower))
+        target.inject(Restart(follower))
+        target.cluster.wait_until_serving()
+        load.set(100)
+        assert_all_hold(target.replicas([]), load)
+
+
+def _installed(folder: Path, point: str) -> bool:
+    if point == "whole":
+        return (folder / "CURRENT").exists()
+    least = 0 if point == "begun" else 20_000_000
+    return any(path.stat().st_size >= least for path in folder.glob("generation.*/snapshot.*"))
