@@ -272,6 +272,9 @@ class Server:
                 else:
                     self._refuse(client, requests[0], "this server reaches no quorum", effects)
                 return
+            if self._proposals is not None and not self._config.leader_serves:
+                self._refuse(client, requests[0], "this server leads, and leaders serve no clients", effects)
+                return
             self._connect(client, requests[0], effects)
             requests = requests[1:]
         elif client in self._waiting:

@@ -26,6 +26,10 @@ from lab.zab.errors import ConfigError
         ({"max_outstanding": -1}, "max_outstanding=-1"),
         ({"batch_txns_max": 0}, "batch_txns_max=0"),
         ({"commit_log_count": 0}, "commit_log_count=0"),
+        (
+            {"voters": (1,), "leader_serves": False},
+            "leader_serves=false: with 1 voter and no observer nobody would serve",
+        ),
         ({"sync_mode": "majority"}, "sync_mode=majority: there are leader, quorum"),
         ({"weights": (1, 1)}, r"weights=\(1, 1\): one for each of the 3 voters"),
         ({"weights": (1, 1, -1)}, r"weights=\(1, 1, -1\): none may be below 0"),
