@@ -18,18 +18,23 @@ CHANGES = st.lists(
 )
 
 
-def grow(changes: list[tuple[str, str, bytes]], first_zxid: int = 1) -> Tree:
+def grow(changes: list[tuple[str, str, bytes]]) -> Tree:
     """Apply what is possible of these changes, one zxid each."""
     tree = Tree()
-    for zxid, (kind, path, data) in enumerate(changes, first_zxid):
-        node = tree.nodes.get(path)
-        if kind == "c" and node is None and parent_of(path) in tree.nodes:
-            tree.create(path, data, zxid)
-        elif kind == "d" and node is not None and not node.children:
-            tree.delete(path, zxid)
-        elif kind == "s" and node is not None:
-            tree.set_data(path, data, node.version + 1, zxid)
+    for zxid, change in enumerate(changes, 1):
+        apply_change(tree, change, zxid)
     return tree
+
+
+def apply_change(tree: Tree, change: tuple[str, str, bytes], zxid: int) -> None:
+    kind, path, data = change
+    node = tree.nodes.get(path)
+    if kind == "c" and node is None and parent_of(path) in tree.nodes:
+        tree.create(path, data, zxid)
+    elif kind == "d" and node is not None and not node.children:
+        tree.delete(path, zxid)
+    elif kind == "s" and node is not None:
+        tree.set_data(path, data, node.version + 1, zxid)
 
 
 def contents(tree: Tree) -> dict[str, tuple[bytes, int, int, int, int]]:
@@ -108,6 +113,23 @@ def test_snapshot_round_trip(changes: list[tuple[str, str, bytes]], sessions: di
     assert loaded.sessions == tree.sessions
     assert {path: node.stat() for path, node in loaded.nodes.items()} == {p: n.stat() for p, n in tree.nodes.items()}
     assert list(loaded.chunks()) == chunks
+
+
+@given(CHANGES, st.integers(0, 30))
+def test_a_snapshot_of_any_moment_and_the_log_after_it_make_the_same_tree(
+    changes: list[tuple[str, str, bytes]], at: int
+):
+    """Of children, too: no number is given twice after a recovery (ZOOKEEPER-3125, ZOOKEEPER-3249)."""
+    whole, recovered = Tree(), Tree()
+    for zxid, change in enumerate(changes, 1):
+        if zxid == at + 1:
+            recovered = Tree.load(recovered.chunks())
+        for tree in (whole, recovered):
+            apply_change(tree, change, zxid)
+    assert {path: node.stat() for path, node in recovered.nodes.items()} == {
+        path: node.stat() for path, node in whole.nodes.items()
+    }
+    assert recovered.digest == whole.digest
 
 
 def test_large_snapshot_comes_in_chunks_and_no_chunks_are_the_empty_tree():
