@@ -206,16 +206,16 @@ def test_others_go_before_a_server_that_was_silent_until_it_speaks_again(ensembl
 def test_an_answer_that_comes_after_the_time_limit_is_not_taken_for_the_next_one(ensemble: FakeEnsemble) -> None:
     with client_of(ensemble, timeout_s=0.1) as client:
         client.create("/a")
-        ensemble.freeze(1)
+        for server in (1, 2, 3):
+            ensemble.freeze(server)
         with pytest.raises(OutcomeUnknownError, match=r"no answer within 0\.1 s"):
             client.set("/a", b"x")
         client._timeout_s = 10.0
-        ensemble.freeze(2)
-        ensemble.freeze(3)
         ensemble.thaw(1)
         client._pool.patience_ns = 50 * MS
+        pump(client._pool, lambda: client.server == 1)
+        client._pool.patience_ns = 10_000 * MS
         assert client.read("/a") in (b"", b"x")
-        assert client.server == 1
 
 
 def test_a_cut_link_loses_what_was_outstanding(ensemble: FakeEnsemble) -> None:
