@@ -20,7 +20,7 @@ from lab.service.events import (
     ServerEvent,
     TurnEnd,
 )
-from lab.service.requests import Reply, decode_requests, encode_frame
+from lab.service.requests import Reply, decode_requests, encode_frame, reply_frames
 from lab.service.server import Server
 from lab.zab.config import PeerId
 from lab.zab.effects import (
@@ -68,6 +68,8 @@ from lab.zab.zxid import Epoch, Zxid
 
 CLIENT_FRAME_BYTES_MAX = 8 << 20  # its transactions are up to three and a half times as long and must fit a link
 REPLY_FRAME_BYTES_MAX = 8 << 20  # replies beyond this go out as several frames
+REPLIES_ENCODED_MAX = 256  # at once: of a megabyte each they take that many
+REPLY_BYTES_MAX = 64 << 20  # to one client in one step; a link holds no more that waits (DESIGN 3)
 
 
 class ElectionFrame(msgspec.Struct, frozen=True, gc=False):
@@ -296,24 +298,29 @@ class Host:
             if outcome is not None:
                 self._deliver(outcome)
 
-    def _reply(self, client: ClientId, replies: Sequence[Reply]) -> None:
-        """Send replies in frames that a link takes: 256 reads of a large node are more than one."""
-        frame = encode_frame(replies)
-        if len(frame) > REPLY_FRAME_BYTES_MAX and len(replies) > 1:
-            half = len(replies) // 2
-            self._reply(client, replies[:half])
-            self._reply(client, replies[half:])
-        else:
+    def _reply(self, client: ClientId, replies: Sequence[Reply]) -> ClientDown | None:
+        if len(replies) <= REPLIES_ENCODED_MAX:
+            frame = encode_frame(replies)
+            if len(frame) <= REPLY_FRAME_BYTES_MAX:
+                self._links.reply(client, frame)
+                return None
+        sent = 0
+        for frame in reply_frames(replies, REPLIES_ENCODED_MAX, REPLY_FRAME_BYTES_MAX):
+            sent += len(frame)
+            if sent > REPLY_BYTES_MAX:  # a frame of a few bytes a read can ask for a large node 65,536 times
+                self._links.close_client(client)
+                return ClientDown(client)
             self._links.reply(client, frame)
+        return None
 
-    def _carry_out(self, effect: ServerEffect) -> Truncated | LogRead | None:
+    def _carry_out(self, effect: ServerEffect) -> Truncated | LogRead | ClientDown | None:
         match effect:
             case Send(to, message):
                 frame = encode_message(message)
                 for peer, session in to:
                     self._links.send(peer, session, frame)
             case ReplyTo(client, replies):
-                self._reply(client, replies)
+                return self._reply(client, replies)
             case Append(gen, batch):
                 self._store.append(gen, batch)
             case Notify(to, notification):

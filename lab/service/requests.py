@@ -7,17 +7,20 @@ alone in their frame, so that a client under load notices them by the frame's fi
 frames later.
 """
 
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Annotated
 
 import msgspec
 
+from lab.zab.batches import array_header
 from lab.zab.constants import ZXID_MAX
 from lab.zab.messages import Record
 
 DATA_BYTES_MAX = 1 << 20  # one znode's data (ZooKeeper: jute.maxbuffer)
 PATH_CHARS_MAX = 4096
 MULTI_OPS_MAX = 1000
+REQUESTS_MAX = 1 << 16  # in one frame; a load process has no more of them outstanding
 
 SessionId = int  # chosen by the client: random, positive, 63 bits
 
@@ -253,5 +256,30 @@ class Children(Record, tag=8, frozen=True):
 Reply = Connected | Closed | Done | Created | Failed | MultiDone | MultiFailed | Data | StatReply | Children
 
 encode_frame = msgspec.msgpack.Encoder().encode
-decode_requests = msgspec.msgpack.Decoder(list[Request]).decode
+decode_requests = msgspec.msgpack.Decoder(Annotated[list[Request], msgspec.Meta(max_length=REQUESTS_MAX)]).decode
 decode_replies = msgspec.msgpack.Decoder(list[Reply]).decode
+
+
+def reply_frames(replies: Sequence[Reply], replies_max: int, bytes_max: int) -> Iterator[bytes]:
+    """`replies` in frames of at most `bytes_max`, unless one reply alone is longer; made when they are asked for.
+
+    No more than `replies_max` replies are encoded at once, and then joined as far as a frame holds them.
+    """
+    parts, count, size = list[bytes](), 0, 0
+    runs = [replies[start : start + replies_max] for start in range(0, len(replies), replies_max)]
+    while runs:
+        run = runs.pop(0)
+        part = encode_frame(run)
+        if len(part) > bytes_max and len(run) > 1:
+            runs[:0] = [run[: len(run) // 2], run[len(run) // 2 :]]
+            continue
+        if parts and size + len(part) > bytes_max:
+            yield _join(parts, count)
+            parts, count, size = [], 0, 0
+        parts.append(part[len(array_header(len(run))) :])
+        count, size = count + len(run), size + len(part)
+    yield _join(parts, count)
+
+
+def _join(parts: list[bytes], count: int) -> bytes:
+    return array_header(count) + b"".join(parts)

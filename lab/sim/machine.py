@@ -60,7 +60,7 @@ class WatchedHost(Host):
         self._show_rest()
         self.server.observers.stepped(self.server.peer.me, self.server)
 
-    def _carry_out(self, effect: ServerEffect) -> Truncated | LogRead | None:
+    def _carry_out(self, effect: ServerEffect) -> Truncated | LogRead | ClientDown | None:
         recorded, me, show = self.server.recorded, self.server.peer.me, self.server.observers.effect
         while recorded and (recorded[0] is effect or type(recorded[0]) in _UPCALLS):
             shown = recorded.popleft()

@@ -31,14 +31,14 @@ def find_flaw(batch: TxnBatch) -> str | None:
     """
     if crc32(batch.body) != batch.crc:
         return "its checksum is wrong"
-    if not batch.body.startswith(_array_header(batch.count)):
+    if not batch.body.startswith(array_header(batch.count)):
         return f"its body does not hold the {batch.count} transactions that it says"
     if not 0 < counter_of(batch.first) <= COUNTER_MAX - batch.count:
         return f"its {batch.count} counters are not those of one epoch (Z-10)"
     return None
 
 
-def _array_header(count: int) -> bytes:
+def array_header(count: int) -> bytes:
     """How a msgpack array of `count` elements begins."""
     if count < 16:
         return bytes((0x90 | count,))
