@@ -16,17 +16,14 @@ from lab.zab.effects import (
     Entered,
     FirstCommit,
     PeerEffect,
-    ReadLog,
     Requested,
     Send,
     Serve,
     SetTimer,
-    StreamSnapshot,
     Synced,
 )
 from lab.zab.errors import EpochsUsedUpError, ProtocolError
 from lab.zab.events import LogRead, Received, Session, SnapshotRead
-from lab.zab.feed import Feed, log_slice_bytes
 from lab.zab.handler import Handler
 from lab.zab.messages import (
     Ack,
@@ -35,14 +32,12 @@ from lab.zab.messages import (
     FollowerInfo,
     Inform,
     LeaderInfo,
-    NewLeader,
     ObserverInfo,
     Phase,
     Ping,
     Proposal,
     Request,
     ServerState,
-    Snap,
     Sync,
     SyncProgress,
     TxnBatch,
@@ -50,11 +45,10 @@ from lab.zab.messages import (
 )
 from lab.zab.phases import HANDLER_PHASES, Bootstrap
 from lab.zab.state import PeerState
-from lab.zab.sync_plan import SyncPlan, plan_from_disk, plan_sync
+from lab.zab.synchronizer import Synchronizer
 from lab.zab.zxid import counter_of, epoch_of, is_leap, make_zxid, show
 
 PROPOSALS = "proposals"  # the timer of `proposal_timeout_ms`
-JOIN_BYTES_MAX = 16 << 20  # of proposals outstanding when a learner joins: they must fit what may wait in its link
 
 
 class Leader:
@@ -79,8 +73,7 @@ class Leader:
         self._epoch_acked: set[PeerId] = set()
         self._new_leader_acked: set[PeerId] = set()
         self._broadcast: Broadcast | None = None  # once the epoch is known
-        self._joiners: set[PeerId] = set()  # level, but with too much outstanding to join
-        self._feeds_broken: set[PeerId] = set()  # the disk log failed them half way
+        self._synchronizer: Synchronizer | None = None  # likewise
         self._tick = 0
         self._progress_tick = 0  # of the bootstrap as a whole (Z-18)
 
@@ -90,9 +83,9 @@ class Leader:
         return self._broadcast
 
     @property
-    def holds_back(self) -> bool:
-        """Whether new proposals have to wait until a learner has joined."""
-        return bool(self._joiners)
+    def synchronizer(self) -> Synchronizer:
+        assert self._synchronizer is not None, "the epoch is not known yet"
+        return self._synchronizer
 
     @property
     def tail(self) -> list[TxnBatch]:
@@ -125,7 +118,9 @@ class Leader:
             case AckEpoch():
                 return self._on_ack_epoch(handler, message)
             case SyncProgress(consumed_bytes):
-                return self._on_sync_progress(handler, consumed_bytes)
+                if handler.recent_enough and peer not in self._new_leader_acked and handler.is_voter:
+                    self._note_progress(Phase.SYNCHRONIZATION)
+                return self.synchronizer.on_progress(handler, consumed_bytes)
         raise ProtocolError(peer, f"{type(message).__name__} is not for a leader")
 
     def on_flushed(self, zxid: int) -> list[PeerEffect]:
@@ -136,15 +131,13 @@ class Leader:
         handler = self.handlers.get(event.learner)
         if handler is None or handler.session != event.session:
             return []
-        if handler.stage is Bootstrap.EPOCH_ACKED:
-            return self._begin_history(handler, plan_from_disk(handler.last_zxid, event, self.state.applied), event)
-        return self._go_on(handler, handler.feed.take_log(event.previous, event.batches) if handler.feed else None)
+        return self.synchronizer.on_log_read(handler, event)
 
     def on_snapshot_read(self, event: SnapshotRead) -> list[PeerEffect]:
         handler = self.handlers.get(event.learner)
-        if handler is None or handler.session != event.session or handler.feed is None:
+        if handler is None or handler.session != event.session:
             return []
-        return self._go_on(handler, None if event.data is None else handler.feed.take_chunk(event.data, event.last))
+        return self.synchronizer.on_snapshot_read(handler, event)
 
     def on_session_closed(self, peer: PeerId, session: Session) -> list[PeerEffect]:
         handler = self.handlers.get(peer)
@@ -158,7 +151,8 @@ class Leader:
         return [CloseSession(peer, handler.session)] if handler else []
 
     def _forget(self, peer: PeerId) -> Handler | None:
-        self._joiners.discard(peer)
+        if self._synchronizer is not None:
+            self._synchronizer.forget(peer)
         return self.handlers.pop(peer, None)
 
     def submit(self, count: int, body: bytes) -> list[PeerEffect]:
@@ -275,6 +269,7 @@ class Leader:
         self.epoch = self._epoch_max + 1
         effects: list[PeerEffect] = [self.state.save_accepted_epoch(self.epoch)]
         self._broadcast = Broadcast(self.state, self.epoch)
+        self._synchronizer = Synchronizer(self.state, self.epoch, self._broadcast, self.drop)
         for handler in self._sorted_handlers():
             handler.stage = Bootstrap.EPOCH_OFFERED
             effects.append(Send((handler.to,), LeaderInfo(self.epoch)))
@@ -299,7 +294,7 @@ class Leader:
                 self._epoch_acked.add(handler.peer)
                 self._note_progress(Phase.DISCOVERY)
             return self._try_synchronize()
-        return self._synchronize(handler)
+        return self.synchronizer.begin(handler)
 
     # -- synchronization ---------------------------------------------------------------------------
 
@@ -312,66 +307,9 @@ class Leader:
         effects.append(Entered(self.server_state, self.phase, self.epoch, self.state.me))
         for handler in self._sorted_handlers():
             if handler.stage is Bootstrap.EPOCH_ACKED:
-                effects += self._synchronize(handler)
+                effects += self.synchronizer.begin(handler)
         self._new_leader_acked.add(self.state.me)  # its own history is durable since the Barrier
         return [*effects, *self._try_establish()]
-
-    def _synchronize(self, handler: Handler) -> list[PeerEffect]:
-        need_snap = handler.need_snap or handler.peer in self._feeds_broken
-        plan = plan_sync(handler.last_zxid, need_snap, self.state.applied)
-        if plan.first is None:
-            slice_bytes = log_slice_bytes(self.state.config.sync_window_bytes)
-            return [ReadLog(*handler.to, handler.last_zxid, self.state.applied.base, slice_bytes)]
-        return self._begin_history(handler, plan)
-
-    def _begin_history(self, handler: Handler, plan: SyncPlan, read: LogRead | None = None) -> list[PeerEffect]:
-        """Send the first packet and as much of the history as there is room for, `read` first."""
-        assert plan.first is not None
-        feed = handler.feed = Feed(handler.to, plan, self.state.config.sync_window_bytes)
-        handler.stage = Bootstrap.PULLING
-        effects: list[PeerEffect] = [Send((handler.to,), plan.first)]
-        if isinstance(plan.first, Snap):
-            effects.append(StreamSnapshot(handler.to, plan.first.zxid))
-            return [*effects, *self._go_on(handler, [])]
-        return [*effects, *self._go_on(handler, [] if read is None else feed.take_log(read.previous, read.batches))]
-
-    def _on_sync_progress(self, handler: Handler, consumed_bytes: int) -> list[PeerEffect]:
-        if handler.recent_enough and handler.peer not in self._new_leader_acked and handler.is_voter:
-            self._note_progress(Phase.SYNCHRONIZATION)
-        if handler.feed is None:
-            return []
-        handler.feed.note_consumed(consumed_bytes)
-        return self._go_on(handler, [])
-
-    def _go_on(self, handler: Handler, taken: list[PeerEffect] | None) -> list[PeerEffect]:
-        """What the disk gave, then what there is room for; None: it gave nothing of use, the learner has to ask anew.
-
-        Once all is sent, the learner joins live traffic in the same step (start_forwarding), unless what is outstanding
-        is too much for its link: then nothing new is proposed until it has joined.
-        """
-        feed = handler.feed
-        if feed is None or taken is None:
-            self._feeds_broken.add(handler.peer)  # next time it gets the tree
-            return self.drop(handler.peer)
-        effects = [*taken, *feed.pump(self.state.applied)]
-        if not feed.is_level(self.state.applied):
-            return effects
-        outstanding = self.broadcast.outstanding if handler.is_voter else ()
-        if sum(len(batch.body) for batch in outstanding) > JOIN_BYTES_MAX:
-            self._joiners.add(handler.peer)
-            return effects
-        self._joiners.discard(handler.peer)
-        return [*effects, *self._join(handler, feed)]
-
-    def _join(self, handler: Handler, feed: Feed) -> list[PeerEffect]:
-        """From here on the learner gets live traffic; NEWLEADER comes last (ZOOKEEPER-3104)."""
-        to, effects = (handler.to,), list[PeerEffect]()
-        if feed.cursor != feed.start:
-            effects.append(Send(to, Commit(feed.cursor)))
-        if handler.is_voter:
-            effects += [Send(to, Proposal(batch)) for batch in self.broadcast.outstanding]
-        handler.stage, handler.history_end, handler.feed = Bootstrap.SYNCING, feed.cursor, None
-        return [*effects, Send(to, NewLeader(self.epoch))]
 
     def _try_establish(self) -> list[PeerEffect]:
         if self.phase is not Phase.SYNCHRONIZATION or not self.state.quorum.contains(self._new_leader_acked):
@@ -422,8 +360,8 @@ class Leader:
         if counter_of(committed[0].first) == 1:
             effects.append(FirstCommit(self.epoch, committed[0].last))
         effects += [self.state.deliver(batch) for batch in committed]
-        for peer in sorted(self._joiners):
-            effects += self._go_on(self.handlers[peer], [])
+        if self.synchronizer.holds_back:
+            effects += self.synchronizer.retry_joins(self.handlers)
         return effects
 
     def _on_sync(self, answer: PeerEffect) -> list[PeerEffect]:

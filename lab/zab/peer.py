@@ -98,7 +98,7 @@ class Peer:
     def room(self) -> int:
         """How many batches may be submitted now (`max_outstanding`); only on an established leader."""
         assert isinstance(self.role, Leader)
-        if self.role.holds_back:
+        if self.role.synchronizer.holds_back:
             return 0
         bound = self.config.max_outstanding
         return bound - len(self.role.broadcast.outstanding) if bound else 1 << 30

@@ -3,7 +3,7 @@
 import pytest
 from zab_parties import Party, batch, batches, elected_leader, established_leader, join, looking_learner, tell, z
 
-from lab.zab import leader as leader_module
+from lab.zab import synchronizer
 from lab.zab.config import ZabConfig
 from lab.zab.effects import CloseSession, Install, LoadSnapshot, ReadLog, ReadSnapshot, StreamSnapshot
 from lab.zab.events import LogRead, SessionClosed, SnapshotRead, Submit, Tick, Truncated
@@ -140,7 +140,7 @@ def test_what_is_read_for_an_ended_session_is_dropped():
 
 
 def test_too_much_outstanding_holds_proposals_back_until_the_learner_has_joined(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(leader_module, "JOIN_BYTES_MAX", BODY)
+    monkeypatch.setattr(synchronizer, "JOIN_BYTES_MAX", BODY)
     leader = established_leader()
     submit(leader)
     submit(leader)
@@ -159,7 +159,7 @@ def test_too_much_outstanding_holds_proposals_back_until_the_learner_has_joined(
 
 
 def test_a_learner_that_waited_to_join_and_went_holds_nothing_back(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(leader_module, "JOIN_BYTES_MAX", BODY)
+    monkeypatch.setattr(synchronizer, "JOIN_BYTES_MAX", BODY)
     leader = established_leader()
     submit(leader)
     submit(leader)
