@@ -184,10 +184,14 @@ def test_refused_request_changes_nothing_for_the_next():
 
 def test_version_never_becomes_any():
     preparer, tree = preparer_of("/a")
-    tree.set_data("/a", b"", 0x7FFFFFFF, 9)
-    (txn,) = prepare(preparer, SetData(1, "/a", b""))
-    assert isinstance(txn, SetDataTxn)
-    assert txn.version == 0  # ZOOKEEPER-4743
+    tree.set_data("/a", b"", 0x7FFFFFFE, 9)
+    last = MultiTxn(1, 1, [SetDataTxn(0, 0, "/a", b"", 0x7FFFFFFF), SetDataTxn(0, 0, "/a", b"", 0)])  # ZOOKEEPER-4743
+    assert prepare(preparer, Multi(1, [SetDataOp("/a", b"")] * 2)) == [last]
+    preparer.forget()
+    assert prepare(preparer, SetData(2, "/a", b""), SetData(3, "/a", b"")) == [
+        SetDataTxn(1, 2, "/a", b"", 0x7FFFFFFF),
+        SetDataTxn(1, 3, "/a", b"", 0),
+    ]
 
 
 # -- sequential nodes (zab.md 8.1)
