@@ -11,6 +11,7 @@ from lab.node.control import Configure
 from lab.node.errors import NodeError
 from lab.node.links import NodeLinks
 from lab.node.node import Node, decode
+from lab.service.errors import UnreadableError
 from lab.service.server import Server
 from lab.storage.errors import StorageError
 from lab.storage.memory import MemoryStore
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> int:
                     bell.close()
         finally:
             control.close()
-    except (NodeError, StorageError, ConfigError, EpochsUsedUpError, OSError) as error:
+    except (NodeError, StorageError, ConfigError, EpochsUsedUpError, UnreadableError, OSError) as error:
         return _end(name, str(error))
     except Exception as error:  # noqa: BLE001 - a bug: its place for the developer, then the line for everybody
         import traceback

@@ -22,6 +22,7 @@ from lab.service.events import (
 )
 from lab.service.requests import Reply, decode_requests, encode_frame, reply_frames
 from lab.service.server import Server
+from lab.service.tree import check_chunk
 from lab.zab.config import PeerId
 from lab.zab.effects import (
     Append,
@@ -59,6 +60,7 @@ from lab.zab.events import (
 )
 from lab.zab.messages import (
     MalformedError,
+    SnapChunk,
     TxnBatch,
     decode_learner_message,
     decode_notification,
@@ -236,6 +238,8 @@ class Host:
             case LearnerFrame(peer, session, data):
                 try:
                     message = decode_learner_message(data)
+                    if type(message) is SnapChunk:  # opaque to Zab, which would install whatever it is
+                        check_chunk(message.data)
                 except MalformedError as error:
                     self._break_session(peer, session, error)
                 else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from lab.service.errors import UnreadableError
 from lab.service.events import (
     ClientDown,
     ClientRequests,
@@ -47,8 +48,8 @@ from lab.service.transactions import (
     OpenSessionTxn,
     SetDataTxn,
     Txn,
-    decode_txns,
     encode_txns,
+    open_batch,
 )
 from lab.service.tree import Tree
 from lab.zab.config import PeerId, ZabConfig
@@ -64,9 +65,10 @@ from lab.zab.effects import (
     StreamSnapshot,
     Synced,
 )
-from lab.zab.events import Forward, PeerEvent, Recovered, Submit, SyncAsked
+from lab.zab.events import Forward, History, PeerEvent, Recovered, Submit, SyncAsked
 from lab.zab.messages import MalformedError, Record, TxnBatch
 from lab.zab.peer import Peer
+from lab.zab.zxid import show
 
 if TYPE_CHECKING:
     import random
@@ -89,6 +91,13 @@ class _Forwarded(Record, frozen=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_forwarded = msgspec.msgpack.Decoder(_Forwarded).decode
+
+
+def _load(history: History) -> Tree:
+    try:
+        return Tree.load(history.chunks)
+    except MalformedError as error:
+        raise UnreadableError(f"snapshot {show(history.base)}: {error}") from error
 
 
 class Server:
@@ -139,7 +148,7 @@ class Server:
             case Requested(learner, body):
                 self._on_forwarded(learner, body)
             case Replay(batch):
-                self._apply(batch.first, decode_txns(batch.body))
+                self._apply(batch.first, open_batch(batch))
             case Synced(nonce):
                 self._on_synced(nonce)
             case Serve(leading):
@@ -147,10 +156,10 @@ class Server:
             case StopServing():
                 self._stop_serving(effects)
             case Restore(history):
-                self.tree = Tree.load(history.chunks)
+                self.tree = _load(history)
                 self.applied_zxid = max(history.base, 0)
                 for batch in history.batches:
-                    self._apply(batch.first, decode_txns(batch.body))
+                    self._apply(batch.first, open_batch(batch))
             case LoadSnapshot(data, first, last):
                 self._load_snapshot(data, first, last)
             case StreamSnapshot((learner, session), zxid):
@@ -173,8 +182,7 @@ class Server:
     # -- applying --------------------------------------------------------------------------------
 
     def _deliver(self, batch: TxnBatch, effects: list[ServerEffect]) -> None:
-        txns = decode_txns(batch.body) if self._proposals is None else self._proposals.take_delivered()
-        assert len(txns) == batch.count, f"batch {batch.first:#x} holds {len(txns)} transactions, says {batch.count}"
+        txns = open_batch(batch) if self._proposals is None else self._proposals.take_delivered()
         if self._sessions:
             self._apply_and_answer(batch.first, txns, effects)
         else:

@@ -2,8 +2,10 @@
 
 import msgspec
 
+from lab.service.errors import UnreadableError
 from lab.service.requests import CreateMode
-from lab.zab.messages import Record
+from lab.zab.messages import MalformedError, Record, TxnBatch
+from lab.zab.zxid import show
 
 
 class OpenSessionTxn(Record, tag=-10, frozen=True):
@@ -80,3 +82,14 @@ Txn = OpenSessionTxn | Change | MultiTxn | ErrorTxn | MultiErrorTxn
 
 encode_txns = msgspec.msgpack.Encoder().encode
 decode_txns = msgspec.msgpack.Decoder(list[Txn]).decode
+
+
+def open_batch(batch: TxnBatch) -> list[Txn]:
+    """The transactions of a batch.  Raises UnreadableError."""
+    try:
+        txns = decode_txns(batch.body)
+    except MalformedError as error:
+        raise UnreadableError(f"transactions {show(batch.first)} to {show(batch.last)}: {error}") from error
+    if len(txns) != batch.count:
+        raise UnreadableError(f"transactions {show(batch.first)} to {show(batch.last)}: there are {len(txns)}")
+    return txns

@@ -63,6 +63,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_chunk = msgspec.msgpack.Decoder(_SnapshotChunk).decode
 
 
+def check_chunk(data: bytes) -> None:
+    """Raises MalformedError unless this is one of the chunks of some tree."""
+    _decode_chunk(data)
+
+
 class Tree:
     """Znodes by path, the attachment of every session, and a digest that tells two contents apart.
 
@@ -148,7 +153,9 @@ class Tree:
         if saved.creates:
             self._note_family(node, saved.pzxid)
         if saved.path != "/":
-            parent = self.nodes[parent_of(saved.path)]
+            parent = self.nodes.get(parent_of(saved.path)) if saved.path.startswith("/") else None
+            if parent is None:
+                raise msgspec.ValidationError(f"node {saved.path!r} comes without its parent")
             if parent.children is None:
                 parent.children = set()
             parent.children.add(saved.path[saved.path.rindex("/") + 1 :])

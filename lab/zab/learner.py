@@ -213,8 +213,8 @@ class Learner:
             raise self._broken("SnapChunk without Snap")
         first, self._snap_begun = not self._snap_begun, True
         effects: list[PeerEffect] = [
+            LoadSnapshot(data, first, last),  # first: what is no tree must not get in force
             Install(self.state.gen, self._snap, data, first, last),
-            LoadSnapshot(data, first, last),
         ]
         if last:
             self.state.replace_by_snapshot(self._snap)

@@ -4,8 +4,9 @@ import random
 
 import pytest
 from service_fakes import frame
-from test_service_host import Rig, serving
+from test_service_host import ALONE, TWO, Rig, leading_two, serving
 
+from lab.service.errors import UnreadableError
 from lab.service.host import (
     CLIENT_FRAME_BYTES_MAX,
     REPLIES_ENCODED_MAX,
@@ -13,6 +14,8 @@ from lab.service.host import (
     REPLY_FRAME_BYTES_MAX,
     ClientFrame,
     ClientUp,
+    ElectionFrame,
+    LearnerFrame,
 )
 from lab.service.requests import (
     DATA_BYTES_MAX,
@@ -36,7 +39,25 @@ from lab.service.requests import (
     encode_frame,
     reply_frames,
 )
+from lab.service.server import Server
+from lab.service.transactions import ErrorTxn, encode_txns
+from lab.service.tree import Tree
+from lab.zab.batches import make_batch
 from lab.zab.constants import ZXID_MAX
+from lab.zab.events import History, PeerUp, Recovered, Start
+from lab.zab.messages import (
+    LeaderInfo,
+    MalformedError,
+    Notification,
+    Phase,
+    ServerState,
+    Snap,
+    SnapChunk,
+    Vote,
+    encode_message,
+)
+from lab.zab.messages import Request as ForwardedRequest
+from lab.zab.zxid import make_zxid
 
 LAST = (1 << 63) - 1
 HOSTILE = 2  # its client link; 1 is an honest client's
@@ -239,3 +260,92 @@ def test_a_reply_that_is_too_long_stands_alone() -> None:
     replies = [Data(1, 1, 1, 0, b"small"), Data(2, 1, 1, 0, bytes(500)), Data(3, 1, 1, 0, b"small")]
     frames = [decode_replies(data) for data in reply_frames(replies, 2, 100)]
     assert frames == [[reply] for reply in replies]
+
+
+# -- what a leader sent, or a disk held
+
+
+def joining() -> tuple[Rig, int]:
+    """Server 1, in SYNCHRONIZATION with leader 2 in the session returned."""
+    rig = Rig(1, TWO)
+    vote = encode_message(Notification(ServerState.LOOKING, Vote(0, 0, 2), 1))
+    rig.turn(PeerUp(2, 77), ElectionFrame(2, vote))
+    rig.clock.ms += 300
+    rig.turn()
+    session = rig.server.peer.role.session  # type: ignore[union-attr]
+    rig.turn(LearnerFrame(2, session, encode_message(LeaderInfo(1))))
+    assert rig.server.peer.phase is Phase.SYNCHRONIZATION
+    return rig, session
+
+
+A_CHUNK = next(iter(Tree().chunks()))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"garbage", A_CHUNK[:-1], A_CHUNK + b"\0", b"\x92\x90\x91\x97\xa1\xff", b"\xdd\xff\xff\xff\xff"]
+)
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_snapshot_chunk_that_is_none_ends_the_session_and_is_not_installed(data: bytes, before: int) -> None:
+    rig, session = joining()
+    rig.turn(LearnerFrame(2, session, encode_message(Snap(0))))
+    for _ in range(before):
+        rig.turn(LearnerFrame(2, session, encode_message(SnapChunk(A_CHUNK, last=False))))
+    done = rig.turn(LearnerFrame(2, session, encode_message(SnapChunk(data, last=True))))
+    assert "install 0x0" not in done
+    assert "close session 2" in done
+    assert rig.server.peer.state is ServerState.LOOKING
+    assert rig.server.tree.digest == Tree().digest
+
+
+def test_a_snapshot_that_is_no_tree_is_not_installed() -> None:
+    """Each chunk is one, together they are none: the leader has a bug, and this server stops before its disk has it."""
+    rig, session = joining()
+    whole = Tree()
+    whole.create("/a", b"", 1)
+    whole.create("/a/b", b"", 2)
+    orphan = next(chunk for chunk in whole.chunks(1) if b"/a/b" in chunk)
+    rig.turn(LearnerFrame(2, session, encode_message(Snap(0))))
+    with pytest.raises(MalformedError, match="'/a/b' comes without its parent"):
+        rig.turn(LearnerFrame(2, session, encode_message(SnapChunk(orphan, last=True))))
+    assert "install 0x0" not in rig.log
+
+
+BODIES = {
+    "no transaction": b"\x91\x05",
+    "an unknown one": b"\x91\x92\x63\x01",
+    "one cut off": b"\x91\x95\x01\x05",
+    "path is no UTF-8": b"\x91\x95\x01\x05\x01\xa1\xff\xc4\x00",
+}
+
+
+@pytest.mark.parametrize("what", BODIES)
+def test_a_batch_that_nobody_can_read_stops_the_server_with_one_line(what: str) -> None:
+    """Its checksum and its count are right: who wrote it had a bug, and a guess would be a wrong history."""
+    history = History(0, (), (make_batch(make_zxid(1, 1), 1, BODIES[what]),), make_zxid(1, 1))
+    with pytest.raises(UnreadableError, match=r"^transactions 1\.1 to 1\.1: ") as caught:
+        Server(1, ALONE, Recovered(1, 1, history, may_vote=True), random.Random(0)).step(Start())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_batch_of_another_length_stops_it_likewise() -> None:
+    history = History(0, (), (make_batch(make_zxid(1, 1), 2, encode_txns([ErrorTxn(5, 1, -101)])),), make_zxid(1, 2))
+    with pytest.raises(UnreadableError, match=r"^transactions 1\.1 to 1\.2: there are 1$"):
+        Server(1, ALONE, Recovered(1, 1, history, may_vote=True), random.Random(0)).step(Start())
+
+
+def test_a_snapshot_that_nobody_can_read_stops_it_likewise() -> None:
+    history = History(make_zxid(1, 1), (b"garbage",), (), make_zxid(1, 1))
+    with pytest.raises(UnreadableError, match=r"^snapshot 1\.1: "):
+        Server(1, ALONE, Recovered(1, 1, history, may_vote=True), random.Random(0)).step(Start())
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xc1", b"\x93\x05\x01\x90", b"\x93\x05\x01\x91\x94\x05\x01\xa1\xff\xc4\x00", b"\x91" * 9999]
+)
+def test_a_forwarded_request_that_is_none_changes_nothing(body: bytes) -> None:
+    rig = leading_two()
+    last = rig.server.peer.last_zxid
+    rig.turn(LearnerFrame(1, 11, encode_message(ForwardedRequest(body))))
+    assert rig.server.peer.last_zxid == last
+    assert "malformed request" in rig.server.peer.last_problem
+    assert rig.server.peer.phase is Phase.BROADCAST

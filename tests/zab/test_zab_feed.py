@@ -197,7 +197,7 @@ def test_chunks_count_and_a_new_session_counts_anew():
     config = ZabConfig(voters=(1, 2, 3), observers=(4,), sync_window_bytes=1)
     learner = looking_learner(config=config)
     tell(learner, LeaderInfo(2), Snap(z("1.7")), SnapChunk(b"abc", last=False))
-    assert [type(effect) for effect in learner.effects[:2]] == [Install, LoadSnapshot]
+    assert [type(effect) for effect in learner.effects[:2]] == [LoadSnapshot, Install]
     assert reports(learner) == [SyncProgress(3)]
     learner = looking_learner(config=config, log=batches(("1.1", 1)))
     tell(learner, LeaderInfo(2), Trunc(0))

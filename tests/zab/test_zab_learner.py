@@ -172,8 +172,8 @@ def test_snapshot_is_installed_before_any_later_frame_and_its_label_is_the_histo
     tell(learner, LeaderInfo(2), Snap(z("1.7")), SnapChunk(b"a", last=False))
     gen = learner.peer.state_of_zab.gen
     assert learner.effects == [
-        Install(gen, z("1.7"), b"a", first=True, last=False),
         LoadSnapshot(b"a", first=True, last=False),
+        Install(gen, z("1.7"), b"a", first=True, last=False),
     ]
     assert learner.peer.last_zxid == NO_ZXID
     tell(learner, SnapChunk(b"b", last=True))
