@@ -134,6 +134,45 @@ def failover(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
 
 
 @commands.command()
+@_option("voters", "servers that vote", type=int)
+@_option("observers", "servers that only learn", default=2, type=int)
+@_option("durability", "of an acknowledged write", type=click.Choice(["fsync", "buffered"]))
+@WORKLOAD
+@_option("reads", "share of operations that are reads  [default: 0.5]", default=None, show_default=False, type=float)
+@_workload_option("value_bytes", "size of a value", int)
+@_workload_option("keys", "how many", int)
+@DISTRIBUTION
+@_option("clients", "load processes, each with two sessions", default=4, type=int)
+@_option("outstanding", "operations in flight per client", default=16, type=int)
+@_option("rate", "operations/s over all clients, at most", default=10_000.0, type=float)
+@_option("seconds", "length of the ordeal", default=60.0, type=float)
+@_option("seed", "of the faults, the workload and the servers", type=int)
+@DEATH_DETECTION
+@DATA_DIR
+@click.option("--run", "name", metavar="NAME", help="of the new folder under results/  [default: date, time and seed]")
+@RESULTS
+@REPORTS
+@JSON
+def torture(as_json: bool, data_dir: Path | None, results: Path, reports: Path, name: str | None, **fields: Any) -> int:
+    """Break a real ensemble in every way while clients use it, heal it, and verify that nothing was lost."""
+    from lab.bench.limits import torture_settings
+    from lab.bench.progress import reporter
+    from lab.bench.summary import torture_summary
+    from lab.bench.torture_run import torture_into
+    from lab.report.torture import build_torture_report
+
+    settings = torture_settings(_typed(fields))
+    with reporter() as shown:
+        folder, record = torture_into(results, name, settings, data_dir=data_dir, shown=shown)
+    paths = build_torture_report(folder, reports)
+    if as_json:
+        click.echo(_json(record))
+    else:
+        click.echo("\n".join([torture_summary(record), f"results: {folder}", *(f"report: {path}" for path in paths)]))
+    return 0 if record.verified else 1
+
+
+@commands.command()
 @click.option("--profile", type=click.Choice(["smoke", "quick", "full"]), default="quick", show_default=True,
               help="under a minute, 6 minutes, about 3 hours")  # fmt: skip
 @click.option("--only", metavar="SUITE,...", help="of election, write-latency, read-scaling  [default: all]")
@@ -214,8 +253,14 @@ def report(run: str, results: Path, reports: Path) -> int:
     """Rebuild reports/RUN from results/RUN alone."""
     from lab.report.build import build_report
     from lab.report.reading import find_run
+    from lab.report.torture import build_torture_report, is_torture
 
-    built = build_report(find_run(run, results), reports)
+    folder = find_run(run, results)
+    if is_torture(folder):
+        for path in build_torture_report(folder, reports):
+            click.echo(f"report: {path}")
+        return 0
+    built = build_report(folder, reports)
     for sentence in built.sentences:
         click.echo(sentence)
     for path in built.entries:
@@ -260,9 +305,13 @@ def _settings(fields: dict[str, Any]) -> Settings:
     """Typed options over the workload's parameters over the defaults."""
     from lab.bench.limits import check_failover, check_settings, workload_settings
 
-    typed = {field: value for field, value in fields.items() if value is not None}
+    typed = _typed(fields)
     settings = Settings(**{**workload_settings(typed.pop("workload", None)), **typed})
     return check_settings(settings) if settings.fault is None else check_failover(settings)
+
+
+def _typed(fields: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in fields.items() if value is not None}
 
 
 def _print_record(record: Any, as_json: bool) -> int:

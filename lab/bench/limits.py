@@ -131,6 +131,14 @@ def check_torture(settings: Settings) -> Settings:
     return settings
 
 
+def torture_settings(typed: dict[str, Any]) -> Settings:
+    """Typed options over the workload's parameters over what torture has by default."""
+    typed = dict(typed)
+    name = typed.pop("workload", None)
+    workload = {"reads": 0.5} if name is None else workload_settings(name)
+    return check_torture(Settings(**{"attach": "all", "warmup": 0.0, **workload, **typed}))
+
+
 def workload_settings(name: str | None) -> dict[str, Any]:
     """The settings that a preset or a TOML file stands for; none without a name.  Raises WorkloadError."""
     if name is None:

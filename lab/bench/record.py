@@ -167,6 +167,9 @@ class FailoverRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     pyperf: PyperfLink | None = None
 
 
+TORTURE_FILE = "torture.jsonl"  # in the results folder of a torture
+
+
 class FaultSpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One thing that befell servers, or a client, and for how long; seconds since the load began."""
 

@@ -42,14 +42,7 @@ class RunFolder:
     @classmethod
     def create(cls, results: Path, name: str) -> "RunFolder":
         """A new folder of that name without records; RecordError if the name cannot be one or is taken."""
-        if not RUN_NAME.fullmatch(name):
-            raise RecordError(f"--run: {name!r}, allowed: letters, digits and . _ + - (100 at most, no path)")
-        folder = cls(results / name)
-        results.mkdir(parents=True, exist_ok=True)
-        try:
-            folder.path.mkdir()
-        except FileExistsError:
-            raise RecordError(f"--run: {folder.path} exists already; choose another name or remove it") from None
+        folder = cls(new_folder(results, name))
         (folder.path / "pyperf").mkdir()
         (folder.path / "latency").mkdir()
         folder.trials.touch()  # a run that is interrupted before its first record is a results folder, too
@@ -72,6 +65,18 @@ class RunFolder:
                 for name in NAMES_FOLDERS:
                     held.get("metadata", {}).pop(name, None)
             write_whole(path, orjson.dumps(suite) + b"\n")
+
+
+def new_folder(results: Path, name: str) -> Path:
+    """Make the folder of a run; RecordError if the name cannot be one or is taken."""
+    if not RUN_NAME.fullmatch(name):
+        raise RecordError(f"--run: {name!r}, allowed: letters, digits and . _ + - (100 at most, no path)")
+    results.mkdir(parents=True, exist_ok=True)
+    try:
+        (results / name).mkdir()
+    except FileExistsError:
+        raise RecordError(f"--run: {results / name} exists already; choose another name or remove it") from None
+    return results / name
 
 
 def write_whole(path: Path, data: bytes) -> None:

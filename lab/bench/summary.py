@@ -2,7 +2,7 @@
 
 import statistics
 
-from lab.bench.record import PHASES, FailoverRecord, Record, Settings, TrialRecord
+from lab.bench.record import PHASES, FailoverRecord, Record, Settings, TortureRecord, TrialRecord
 
 RATE_REACHED = 0.95  # below it an open loop falls behind its schedule
 
@@ -55,6 +55,34 @@ def _failover(record: FailoverRecord) -> list[str]:
     return [*lines, *_verdict(record)]
 
 
+def torture_summary(record: TortureRecord) -> str:
+    return "\n".join(torture_lines(record))
+
+
+def torture_lines(record: TortureRecord) -> list[str]:
+    settings, faults = record.settings, sum(record.faults.values())
+    pace = "" if settings.rate is None else f", at most {settings.rate:,.0f} operations/s"
+    by_kind = ", ".join(f"{count} x {kind}" for kind, count in sorted(record.faults.items(), key=lambda item: -item[1]))
+    lost = "nobody could look for lost ones" if record.lost is None else f"{record.lost:,} lost"
+    lines = [
+        f"torture, seed {settings.seed}: {_ensemble(settings)}; {_loop_of(settings)}, {settings.reads:.0%} reads{pace}",
+        f"  {faults} faults in {record.seconds:.1f} s: {by_kind}",
+        f"  {record.leader_crashes} leaders crashed, {max(0, len(record.reigns) - 1)} changes of leader, "
+        f"at most {record.silence_s:.1f} s without an acknowledged write",
+        f"  {record.acknowledged:,} writes acknowledged, {lost}, {record.unknown:,} whose outcome nobody knows; "
+        f"{record.reads:,} reads; {record.clients} clients",
+    ]
+    if record.out_of_room:
+        lines.append(f"  {record.out_of_room} servers ended of a full disk, as they must ({record.disk_full_by})")
+    if not record.disk_full_by:
+        lines.append("  no disk was filled: there is no way to do that here")
+    return [*lines, *_verdict(record)]
+
+
+def _loop_of(settings: Settings) -> str:
+    return f"{settings.clients} clients x {settings.outstanding} outstanding"
+
+
 def _ensemble(settings: Settings) -> str:
     return f"{settings.voters} voters + {settings.observers} observers, {settings.transport}, {settings.durability}"
 
@@ -65,7 +93,7 @@ def _loop(settings: Settings) -> str:
     return f"open loop, {settings.rate:,.6g}/s from {settings.clients} client{'s' if settings.clients > 1 else ''}"
 
 
-def _verdict(record: Record) -> list[str]:
+def _verdict(record: Record | TortureRecord) -> list[str]:
     checks = record.checks
     checked = f"{checks.writes:,} writes, {checks.reads:,} of {checks.reads_total:,} reads, {checks.replicas} replicas"
     if record.verified:

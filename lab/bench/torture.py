@@ -106,7 +106,6 @@ def run_torture(
         *_too_little(settings, ordeal.seen.leader_crashes, verdict.writes),
     ]
     seen = ordeal.seen
-    findings += _too_little(settings, seen.leader_crashes, acknowledged(histories, Kind.WRITE))
     done = completed(histories, ordeal.start_ns, ordeal.end_ns)
     ends = {kind: times for kind, (_, times) in done.items()}
     return TortureRecord(

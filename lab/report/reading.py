@@ -56,7 +56,7 @@ def load_run(folder: Path) -> Run:
     for name in (RUN_FILE, TRIALS_FILE):
         if not (folder / name).is_file():
             raise RecordError(f"{folder}: not a results folder: it has no {name} (`python -m lab bench` writes one)")
-    info = _typed(_json((folder / RUN_FILE).read_bytes(), f"{folder / RUN_FILE}"), RunInfo, f"{folder / RUN_FILE}")
+    info = typed(read_json((folder / RUN_FILE).read_bytes(), f"{folder / RUN_FILE}"), RunInfo, f"{folder / RUN_FILE}")
     trials: list[TrialRecord] = []
     failovers: list[FailoverRecord] = []
     excluded: list[Excluded] = []
@@ -76,14 +76,14 @@ def read_records(path: Path) -> Iterator[Record]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 where = f"{path}:{number}"
-                yield parse_record(_json(line, where), where)
+                yield parse_record(read_json(line, where), where)
 
 
 def parse_record(data: Any, where: str) -> Record:
     """One line's data as a record: failovers are told from trials by their outages."""
     if isinstance(data, dict) and "outage_ms" in data:
-        return _typed(data, FailoverRecord, where)
-    return _typed(data, TrialRecord, where)
+        return typed(data, FailoverRecord, where)
+    return typed(data, TrialRecord, where)
 
 
 def reason_to_exclude(record: Record) -> str:
@@ -97,14 +97,14 @@ def reason_to_exclude(record: Record) -> str:
     return ""
 
 
-def _json(text: bytes, where: str) -> Any:
+def read_json(text: bytes, where: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise RecordError(f"{where}: not JSON ({error}); the line was cut off or edited") from error
 
 
-def _typed(data: Any, kind: type[T], where: str) -> T:
+def typed(data: Any, kind: type[T], where: str) -> T:
     schema = data.get("schema") if isinstance(data, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise RecordError(f"{where}: field 'schema': {schema} is newer than {SCHEMA}, the newest this lab reads")
