@@ -43,12 +43,13 @@ class CorruptLogError(StorageError):
 
 
 class CorruptSnapshotError(StorageError):
-    """The snapshot that CURRENT points at cannot be loaded whole."""
+    """A snapshot cannot be loaded whole."""
 
     def __init__(self, path: str, offset: int, reason: str) -> None:
         super().__init__(f"{path}: byte {offset}: {reason}; {_REJOIN}")
         self.path = path
         self.offset = offset
+        self.reason = reason
 
 
 class DataFolderError(StorageError):

@@ -3,23 +3,25 @@
 import msgspec
 
 from lab.storage.disk import Disk, read_file, replace_file
-from lab.storage.errors import DataFolderError
+from lab.storage.errors import CorruptSnapshotError, DataFolderError
 from lab.storage.layout import CURRENT, TMP, generation_name, generation_number, labelled, snapshot_name
 from lab.storage.line import LINE_BYTES_MAX, open_line, seal_line
-from lab.storage.snapshot import SnapshotWriter, verify_snapshot
+from lab.storage.snapshot import SnapshotWriter
+from lab.storage.snapshots import find_whole
 from lab.zab.zxid import Zxid
 
 
 class Generation(msgspec.Struct, frozen=True):
-    """A folder with a complete snapshot of `base` at `snapshot`; its log is the business of `Log`."""
+    """A folder and the snapshot in it to start from, a whole one of `base`; its log is the business of `Log`."""
 
     folder: str
     base: Zxid
     snapshot: str
+    damaged: tuple[tuple[Zxid, CorruptSnapshotError], ...] = ()  # newer snapshots, passed over
 
 
 def load_current(disk: Disk, data_dir: str) -> Generation | None:
-    """The generation in force, its snapshot verified; None if there never was one.
+    """The generation in force with its newest whole snapshot; None if there never was one (zab.md 7.4).
 
     Raises DataFolderError or CorruptSnapshotError, which name the file, if CURRENT points at nothing usable.
     """
@@ -33,12 +35,12 @@ def load_current(disk: Disk, data_dir: str) -> Generation | None:
     folder = f"{data_dir}/{name}"
     if not disk.exists(folder):
         raise DataFolderError(pointer, f"points at {name}, which is missing")
-    snapshots = labelled(disk.listdir(folder), "snapshot")
-    if not snapshots:
-        raise DataFolderError(folder, "holds no snapshot")
-    base, snapshot = snapshots[-1]
-    verify_snapshot(disk, f"{folder}/{snapshot}", base)
-    return Generation(folder, base, f"{folder}/{snapshot}")
+    found = find_whole(disk, folder)
+    if found.path:
+        return Generation(folder, found.zxid, found.path, found.damaged)
+    if found.damaged:
+        raise found.damaged[0][1]
+    raise DataFolderError(folder, "holds no snapshot")
 
 
 def drop_leftovers(disk: Disk, data_dir: str, keep: Generation | None) -> None:
@@ -85,7 +87,7 @@ class Installation:
         folder = f"{data_dir}/{self._name}"
         disk.mkdir(folder)
         self.generation = Generation(folder, zxid, f"{folder}/{snapshot_name(zxid)}")
-        self._writer = SnapshotWriter(disk, self.generation.snapshot, zxid)
+        self._writer = SnapshotWriter(disk.create(self.generation.snapshot), zxid)
 
     def add(self, data: bytes) -> None:
         self._writer.add(data)

@@ -70,6 +70,15 @@ class Runs:
             self._lasts[-1] = last
         self.last = last
 
+    def drop(self, upto: Zxid) -> None:
+        """Forget everything up to `upto`, which is held and becomes the base."""
+        assert upto in self, (upto, self.base, self.last)
+        while self._lasts and self._lasts[0] <= upto:
+            del self._firsts[0], self._lasts[0]
+        if self._firsts and self._firsts[0] <= upto:
+            self._firsts[0] = upto + 1
+        self.base = upto
+
     def __contains__(self, zxid: Zxid) -> bool:
         return self.previous(zxid) == zxid
 

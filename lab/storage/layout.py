@@ -8,8 +8,9 @@
     CURRENT                  name of the generation in force (Z-11), likewise
     generation.<n>/          snapshot.<zxid> and, after it, log.<zxid of its first record> ... (zxids in hexadecimal)
 
-A generation starts with one snapshot, installed or empty; later ones of the server's own may stand beside it.  A name
-that ends in `.tmp` is an unfinished write and never read, except by `epochs`.
+A generation starts with one snapshot, installed or empty; later ones of the server's own stand beside it, and the log
+reaches back to the oldest that is kept.  A name that ends in `.tmp` is an unfinished write and never read, except by
+`epochs`.
 """
 
 from lab.zab.constants import ZXID_MAX
@@ -40,6 +41,11 @@ def log_name(first: Zxid) -> str:
 
 def snapshot_name(zxid: Zxid) -> str:
     return f"snapshot.{zxid:x}"
+
+
+def unfinished_name(zxid: Zxid, incarnation: int) -> str:
+    """Of a snapshot that another process writes for this incarnation of the server (Z-8)."""
+    return f"{snapshot_name(zxid)}.{incarnation:x}{TMP}"
 
 
 def labelled(names: list[str], stem: str) -> list[tuple[Zxid, str]]:

@@ -29,15 +29,20 @@ _COPY_BYTES = 1 << 20
 
 
 class Log:
-    """What stands after the snapshot of zxid `base` in a generation's folder."""
+    """What is logged in a generation's folder, without a hole: after its oldest snapshot, or after a later `base`."""
 
-    def __init__(self, disk: Disk, folder: str, base: Zxid, *, fsync: bool, segment_bytes: int) -> None:
-        """Recovers: on return what is held is durable, whatever `fsync` says (Z-7)."""
+    def __init__(
+        self, disk: Disk, folder: str, snapshot: Zxid, reach: Zxid = 0, *, fsync: bool, segment_bytes: int
+    ) -> None:
+        """Recovers what continues the snapshot of this zxid; on return it is durable, whatever `fsync` says (Z-7).
+
+        Raises CorruptLogError, also if the log ends before `reach`.
+        """
         self._disk = disk
         self._folder = folder
         self._fsync = fsync
         self._segment_bytes = segment_bytes
-        self._segments, self._runs = recover_log(disk, folder, base)
+        self._segments, self._runs = recover_log(disk, folder, snapshot, reach)
         self._durable_upto = self._runs.last  # with fsync off it stays behind (Z-6)
         self._writer: SegmentWriter | None = None
 
@@ -84,13 +89,30 @@ class Log:
             self._writer.finish()
             self._writer = None
 
-    def truncate(self, zxid: Zxid) -> bool:
-        """Drop everything after `zxid`; False, and nothing is touched, if `zxid` is neither held nor the base.
+    def roll(self) -> None:
+        """End the segment at the end of the log: so a purge can delete all that a snapshot covers (zab.md 7.2)."""
+        self._end_segment()
+
+    def purge(self, upto: Zxid) -> None:
+        """Delete the segments that hold nothing after `upto`, oldest first (zab.md 7.6)."""
+        ended = len(self._segments) - (self._writer is not None)
+        gone = [segment for segment in self._segments[:ended] if segment.last <= upto]
+        for segment in gone:
+            self._disk.unlink(segment.path)
+        if gone:
+            self._disk.sync_dir(self._folder)
+            self._runs.drop(gone[-1].last)
+            del self._segments[: len(gone)]
+
+    def __contains__(self, zxid: Zxid) -> bool:
+        """Whether `zxid` is held or the base."""
+        return zxid in self._runs
+
+    def truncate(self, zxid: Zxid) -> None:
+        """Drop everything after `zxid`, which is held or the base.
 
         Durable on return.  A crash on the way leaves the old history, the new one, or one between.
         """
-        if zxid not in self._runs:
-            return False
         self._end_segment()
         while self._segments and self._segments[-1].first > zxid:
             self._disk.unlink(self._segments[-1].path)
@@ -100,7 +122,6 @@ class Log:
             self._cut_segment(self._segments[-1], zxid)
         self._runs.cut(zxid)
         self._durable_upto = min(self._durable_upto, zxid)
-        return True
 
     def _cut_segment(self, segment: Segment, zxid: Zxid) -> None:
         """Put the prefix of the segment that ends with `zxid`, which may lie inside a batch, in its place (Z-10)."""
@@ -119,7 +140,7 @@ class Log:
     def batches(self, after: Zxid, upto: Zxid | None = None) -> Iterator[TxnBatch]:
         """What is held now after `after`, up to and with `upto`; batches are cut where they reach beyond.
 
-        Reads lazily: later appends do not matter, but do not truncate meanwhile.  Raises CorruptLogError.
+        Reads lazily: later appends do not matter, but do not truncate or purge meanwhile.  Raises CorruptLogError.
         """
         upto = self.last if upto is None else min(upto, self.last)
         return self._read(after, upto)

@@ -1,7 +1,7 @@
 """The store of durability=memory: nothing reaches a disk, and a restart is a wipe (Z-12)."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
 from lab.storage.reading import read_slice
@@ -131,6 +131,14 @@ class MemoryStore:
         if last:
             self._restart(zxid, self._installing)
             self._installing = []
+
+    def begin_snapshot(self, zxid: Zxid, chunks: Iterable[bytes]) -> None:
+        """A snapshot of its own would be of no use to it: none is made."""
+
+    def snapshot_outcome(self) -> bool | None:
+        return False
+
+    def end_snapshot(self, *, keep: bool) -> None: ...
 
     def save_accepted_epoch(self, epoch: Epoch) -> None:  # noqa: ARG002
         self.barrier()

@@ -22,24 +22,73 @@ class _Stop(msgspec.Struct, frozen=True):
     reason: str
 
 
-def recover_log(disk: Disk, folder: str, base: Zxid) -> tuple[list[Segment], Runs]:
-    """The log of one generation, whose snapshot is of `base`; its torn tail is cut and all of it is durable on return.
+class _Chain(msgspec.Struct, frozen=True):
+    """Segments whose frames continue each other without a hole, from `files[start]` on, and what ended the chain."""
 
-    Raises CorruptLogError, having touched nothing, if something behind the intact part had been flushed.
+    start: int
+    segments: list[Segment]
+    runs: Runs
+    stop: _Stop
+
+
+def recover_log(disk: Disk, folder: str, base: Zxid, reach: Zxid = 0) -> tuple[list[Segment], Runs]:
+    """The log of one generation that holds `base`, the zxid of a snapshot, and continues it without a hole.
+
+    It may begin before `base`: the runs' own base is the zxid before its first.  The torn tail is cut, what lies before
+    a hole below `base` goes, too, and all of it is durable on return.
+
+    Raises CorruptLogError, having touched nothing, if something behind the intact part had been flushed, or if the log
+    ends before `reach`, up to which the history is known to have been.
     """
     files = [(zxid, f"{folder}/{name}") for zxid, name in labelled(disk.listdir(folder), "log")]
-    runs = Runs(base)
-    segments, stop = _follow_chain(disk, files, runs)
-    _refuse_if_flushed_behind(disk, files, stop, runs.last)
-    _cut_tail(disk, folder, files, segments)
-    return segments, runs
+    chain = _chain_that_holds(disk, files, base)
+    last, stop = chain.runs.last, chain.stop
+    if last < reach:
+        where = files[stop.file][1] if stop.file < len(files) else folder
+        raise CorruptLogError(where, stop.offset, f"{stop.reason}, but there was a snapshot of {show(reach)}", last)
+    _refuse_if_flushed_behind(disk, files, chain)
+    _cut_to(disk, folder, files, chain)
+    return chain.segments, chain.runs
 
 
-def _follow_chain(disk: Disk, files: Sequence[tuple[Zxid, str]], runs: Runs) -> tuple[list[Segment], _Stop]:
-    """The segments whose frames continue each other without a hole, which extend `runs`, and what ended the chain."""
-    segments: list[Segment] = []
-    stop = _Stop(0, 0, "no log")
-    for number, (first, path) in enumerate(files):
+def _chain_that_holds(disk: Disk, files: Sequence[tuple[Zxid, str]], base: Zxid) -> _Chain:
+    """The first chain that holds `base`; an empty one that begins with it if there is none.
+
+    A chain that ends before `base` is of no use for recovery: an interrupted purge left it, or, after a power cut,
+    transactions that were never flushed are missing from it, which the snapshot has.
+    """
+    start, stop = 0, _Stop(0, 0, "no log")
+    while start < len(files):
+        read = 0
+        try:
+            previous = _previous_of(disk, *files[start])
+        except BadFrameError as bad:
+            stop = _Stop(start, bad.offset, bad.reason)
+        else:
+            if previous <= base:
+                chain = _follow_chain(disk, files, start, previous)
+                if base in chain.runs:
+                    return chain
+                stop, read = chain.stop, len(chain.segments)
+        start += max(read, 1)
+    return _Chain(0, [], Runs(base), stop)
+
+
+def _previous_of(disk: Disk, first: Zxid, path: str) -> Zxid:
+    """The zxid that a segment continues.  Raises BadFrameError."""
+    file = disk.open(path)
+    try:
+        return unpack_segment_header(file.read_at(0, SEGMENT_HEADER_BYTES), path, first)
+    finally:
+        file.close()
+
+
+def _follow_chain(disk: Disk, files: Sequence[tuple[Zxid, str]], start: int, base: Zxid) -> _Chain:
+    """The chain from `files[start]` on, which continues `base`."""
+    segments, runs = list[Segment](), Runs(base)
+    stop = _Stop(start, 0, "no log")
+    for number in range(start, len(files)):
+        first, path = files[number]
         segment = Segment(path, first)
         try:
             previous = _scan_segment(disk, segment, runs)
@@ -47,14 +96,16 @@ def _follow_chain(disk: Disk, files: Sequence[tuple[Zxid, str]], runs: Runs) -> 
         except BadFrameError as bad:
             previous, reason = runs.last, bad.reason
             if segment.last == NO_ZXID:
-                return segments, _Stop(number, bad.offset, reason)
+                stop = _Stop(number, bad.offset, reason)
+                break
         if previous > runs.last:  # the tail of the file before is missing: that is where the chain broke
-            return segments, stop
+            break
         if segment.last == NO_ZXID:
-            return segments, _Stop(number, SEGMENT_HEADER_BYTES, reason)
+            stop = _Stop(number, SEGMENT_HEADER_BYTES, reason)
+            break
         segments.append(segment)
         stop = _Stop(number, segment.end, reason)
-    return segments, stop
+    return _Chain(start, segments, runs, stop)
 
 
 def _scan_segment(disk: Disk, segment: Segment, runs: Runs) -> Zxid:
@@ -79,12 +130,15 @@ def _scan_segment(disk: Disk, segment: Segment, runs: Runs) -> Zxid:
     return previous
 
 
-def _refuse_if_flushed_behind(disk: Disk, files: Sequence[tuple[Zxid, str]], stop: _Stop, last: Zxid) -> None:
-    """Z-6: a frame behind the stop that was written after a flush past `last` proves that flushed ones are lost."""
-    for number in range(stop.file, len(files)):
-        file = disk.open(files[number][1])
+def _refuse_if_flushed_behind(disk: Disk, files: Sequence[tuple[Zxid, str]], chain: _Chain) -> None:
+    """Z-6: a frame outside the chain that was written after a flush past its end proves that flushed ones are lost."""
+    last, stop = chain.runs.last, chain.stop
+    whole = {segment.path for segment in chain.segments[:-1]}
+    ends = {segment.path: segment.end for segment in chain.segments[-1:]}
+    for path in [path for _, path in files if path not in whole]:
+        file = disk.open(path)
         try:
-            start = stop.offset if number == stop.file else 0
+            start = ends.get(path, 0)
             proof = next((frame for frame in search_frames(file, start) if frame.durable_upto > last), None)
         finally:
             file.close()
@@ -93,12 +147,17 @@ def _refuse_if_flushed_behind(disk: Disk, files: Sequence[tuple[Zxid, str]], sto
             raise CorruptLogError(files[stop.file][1], stop.offset, reason, last)
 
 
-def _cut_tail(disk: Disk, folder: str, files: Sequence[tuple[Zxid, str]], segments: Sequence[Segment]) -> None:
-    """Delete the files behind the last segment, newest first, cut that segment after its last frame, flush all."""
-    for _, path in reversed(files[len(segments) :]):
+def _cut_to(disk: Disk, folder: str, files: Sequence[tuple[Zxid, str]], chain: _Chain) -> None:
+    """Delete the files behind the chain, newest first, and before it, cut its last segment after its last frame, flush.
+
+    A power cut in between leaves what recovers to the same chain.
+    """
+    for _, path in reversed(files[chain.start + len(chain.segments) :]):
         disk.unlink(path)
         disk.sync_dir(folder)
-    for segment in segments:
+    for _, path in files[: chain.start]:
+        disk.unlink(path)
+    for segment in chain.segments:
         file = disk.open(segment.path)
         try:
             if file.size() > segment.end:

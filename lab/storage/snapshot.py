@@ -8,7 +8,7 @@ All little-endian.  A snapshot without its seal was never finished.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from zlib import crc32
 
 from lab.storage.disk import Disk, DiskFile
@@ -31,9 +31,10 @@ _SEALED = 0xFFFF_FFFF
 class SnapshotWriter:
     """Writes one snapshot, chunk by chunk; nothing is durable before `seal`."""
 
-    def __init__(self, disk: Disk, path: str, zxid: Zxid) -> None:
+    def __init__(self, file: DiskFile, zxid: Zxid) -> None:
+        """`file` is empty and belongs to this object from now on."""
         header = _HEADER.pack(_MAGIC, VERSION, zxid)
-        self._file = disk.create(path)
+        self._file = file
         self._end = _HEADER_BYTES
         self._chunks = 0
         self._bytes = 0
@@ -65,6 +66,18 @@ class SnapshotWriter:
         self._file.close()
 
 
+def write_snapshot(file: DiskFile, zxid: Zxid, chunks: Iterable[bytes]) -> Generator[None, None, None]:
+    """Write a whole snapshot, one chunk a step; its content is durable after the last step.  Takes over `file`."""
+    writer = SnapshotWriter(file, zxid)
+    try:
+        for data in chunks:
+            writer.add(data)
+            yield
+        writer.seal()
+    finally:
+        writer.close()
+
+
 def read_snapshot(disk: Disk, path: str, zxid: Zxid) -> Iterator[bytes]:
     """The chunks of a snapshot of `zxid`, lazily.  Raises CorruptSnapshotError; a walk to the end proves it whole."""
     file = disk.open(path)
@@ -79,6 +92,19 @@ def verify_snapshot(disk: Disk, path: str, zxid: Zxid) -> None:
     """Raises CorruptSnapshotError unless all of it can be read and its seal agrees."""
     for _ in read_snapshot(disk, path, zxid):
         pass
+
+
+def looks_whole(disk: Disk, path: str, zxid: Zxid) -> bool:
+    """Whether its two ends are those of a finished snapshot; what lies between is not read (zab.md 7.3)."""
+    file = disk.open(path)
+    try:
+        _check_header(file.read_at(0, _HEADER_BYTES), path, zxid)
+        end = file.read_at(max(file.size() - _CHUNK.size - _SEAL.size, _HEADER_BYTES), _CHUNK.size + _SEAL.size)
+    except CorruptSnapshotError:
+        return False
+    finally:
+        file.close()
+    return len(end) == _CHUNK.size + _SEAL.size and _CHUNK.unpack_from(end) == (_SEALED, crc32(end[_CHUNK.size :]))
 
 
 def _check_header(raw: bytes, path: str, zxid: Zxid) -> None:

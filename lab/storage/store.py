@@ -1,4 +1,4 @@
-"""One server's durable state on a disk: epochs, a snapshot, the log after it.  Satisfies `lab.service.host.Store`."""
+"""One server's durable state on a disk: epochs, snapshots, the log.  Satisfies `lab.service.host.Store`."""
 
 from collections.abc import Iterable, Iterator
 
@@ -17,6 +17,15 @@ from lab.storage.layout import ACCEPTED_EPOCH, CURRENT, CURRENT_EPOCH, INITIALIZ
 from lab.storage.log import Log
 from lab.storage.reading import read_slice
 from lab.storage.snapshot import read_snapshot
+from lab.storage.snapshots import (
+    OwnSnapshot,
+    Report,
+    StartWriter,
+    WrittenAtOnce,
+    drop_newer,
+    find_whole,
+    purge_snapshots,
+)
 from lab.zab.config import PeerId
 from lab.zab.constants import NO_ZXID
 from lab.zab.events import Flushed, History, LogRead, Recovered, Session, Truncated
@@ -25,6 +34,10 @@ from lab.zab.messages import TxnBatch
 from lab.zab.zxid import Epoch, Zxid, epoch_of, show
 
 SEGMENT_BYTES = 64 << 20
+SNAP_RETAIN_COUNT = 3
+
+
+def _say_nothing(line: str) -> None: ...
 
 
 class FileStore:
@@ -32,16 +45,32 @@ class FileStore:
 
     `fsync` false leaves the log's appends to the operating system's own pace ("buffered": they survive the process, no
     power cut); epochs, snapshots and truncations are rare and flushed always, like ZooKeeper's with forceSync=no.
-    Every method blocks until it is done, and raises StorageError when the disk fails; the process must then end.
+    Every method blocks until it is done, and raises StorageError when the disk fails; the process must then end.  Only
+    snapshots of its own are written by somebody else meanwhile, whom `start_writer` starts.
     """
 
     def __init__(
-        self, data_dir: str, *, fsync: bool, disk: Disk | None = None, segment_bytes: int = SEGMENT_BYTES
+        self,
+        data_dir: str,
+        *,
+        fsync: bool,
+        disk: Disk | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+        snap_retain_count: int = SNAP_RETAIN_COUNT,
+        incarnation: int = 0,
+        start_writer: StartWriter = WrittenAtOnce,
+        report: Report = _say_nothing,
     ) -> None:
+        """`report` is told what is odd but no reason to stop."""
         self._data_dir = data_dir.rstrip("/") or "/"
         self._fsync = fsync
         self._disk: Disk = disk if disk is not None else RealDisk()
         self._segment_bytes = segment_bytes
+        self._snap_retain_count = snap_retain_count
+        self._incarnation = incarnation
+        self._start_writer = start_writer
+        self._report = report
+        self._own_snapshot: OwnSnapshot | None = None  # on its way
         self._lock: Lock | None = None
         self._generation: Generation | None = None
         self._log: Log | None = None
@@ -72,6 +101,7 @@ class FileStore:
         drop_leftovers(self._disk, self._data_dir, self._generation)
         if self._generation is not None:
             self._log = self._open_log(self._generation)
+            self._drop_damaged(self._generation)
         self._accepted_epoch = load_epoch(self._disk, self._data_dir, ACCEPTED_EPOCH)
         current_epoch = load_epoch(self._disk, self._data_dir, CURRENT_EPOCH)
         self._check_epochs(current_epoch)
@@ -79,6 +109,9 @@ class FileStore:
 
     def close(self) -> None:
         """Let go of files and lock; what was appended and not flushed may be lost."""
+        if self._own_snapshot is not None:
+            self._own_snapshot.kill()
+            self._own_snapshot = None
         for held in (self._installation, self._log, self._lock):
             if held is not None:
                 held.close()
@@ -124,7 +157,19 @@ class FileStore:
         self._unsynced = True
 
     def _open_log(self, generation: Generation) -> Log:
-        return Log(self._disk, generation.folder, generation.base, fsync=self._fsync, segment_bytes=self._segment_bytes)
+        """Raises CorruptLogError if a damaged snapshot was passed over and the log does not reach as far as it did."""
+        reach = max((zxid for zxid, _ in generation.damaged), default=0)
+        folder, base = generation.folder, generation.base
+        return Log(self._disk, folder, base, reach, fsync=self._fsync, segment_bytes=self._segment_bytes)
+
+    def _drop_damaged(self, generation: Generation) -> None:
+        """The history is whole without them, and the next start need not read them again."""
+        for _, error in generation.damaged:
+            where = f"{error.path}: byte {error.offset}: {error.reason}"
+            self._report(f"{where}; deleted: an older snapshot and the log hold the same")
+            self._disk.unlink(error.path)
+        if generation.damaged:
+            self._disk.sync_dir(generation.folder)
 
     def _check_epochs(self, current: Epoch) -> None:
         """The order of zab.md 1.3, but for a currentEpoch behind the log, which the core repairs (Z-2)."""
@@ -139,8 +184,9 @@ class FileStore:
     def _history(self) -> History:
         if self._log is None or self._generation is None:
             return History(NO_ZXID, (), (), NO_ZXID)
-        chunks: Iterable[bytes] = read_snapshot(self._disk, self._generation.snapshot, self._generation.base)
-        return History(self._log.base, chunks, self._log.batches(self._log.base), self._log.last)
+        generation, log = self._generation, self._log
+        chunks: Iterable[bytes] = read_snapshot(self._disk, generation.snapshot, generation.base)
+        return History(generation.base, chunks, log.batches(generation.base), log.last)
 
     # -- the log
 
@@ -161,9 +207,17 @@ class FileStore:
         self._unreported = None
 
     def truncate(self, gen: LogGeneration, zxid: Zxid) -> Truncated:
+        """Rebuilds from the newest whole snapshot that is not above `zxid` and has the log up to it (Z-11, H-5)."""
         self.barrier()
-        if self._log is None or not self._log.truncate(zxid):
+        log, generation = self._log, self._generation
+        if log is None or generation is None or zxid not in log:
             return Truncated(gen, None)
+        found = find_whole(self._disk, generation.folder, zxid)
+        if not found.path or found.zxid < log.base:
+            return Truncated(gen, None)
+        drop_newer(self._disk, generation.folder, zxid)  # before the log is cut: never a snapshot of what is gone
+        log.truncate(zxid)
+        self._generation = Generation(generation.folder, found.zxid, found.path)
         return Truncated(gen, self._history())
 
     def read_log(self, learner: PeerId, session: Session, after: Zxid, until: Zxid, bytes_max: int) -> LogRead:
@@ -199,6 +253,30 @@ class FileStore:
         if old is not None:
             remove_generation(self._disk, self._data_dir, old.folder)
 
+    def begin_snapshot(self, zxid: Zxid, chunks: Iterable[bytes]) -> None:
+        assert self._log is not None, "there is nothing to take a snapshot of"
+        assert self._generation is not None
+        assert self._own_snapshot is None, f"snapshot {show(self._own_snapshot.zxid)} is still being written"
+        self._log.roll()
+        folder, start_writer, report = self._generation.folder, self._start_writer, self._report
+        self._own_snapshot = OwnSnapshot(self._disk, folder, zxid, self._incarnation, chunks, start_writer, report)
+
+    def snapshot_outcome(self) -> bool | None:
+        assert self._own_snapshot is not None, "no snapshot was begun"
+        return self._own_snapshot.outcome()
+
+    def end_snapshot(self, *, keep: bool) -> None:
+        snapshot, self._own_snapshot = self._own_snapshot, None
+        assert snapshot is not None, "no snapshot was begun"
+        if not keep:
+            snapshot.drop()
+            return
+        assert self._log is not None
+        assert self._generation is not None
+        folder = self._generation.folder
+        self._generation = Generation(folder, snapshot.zxid, snapshot.keep())
+        self._log.purge(purge_snapshots(self._disk, folder, self._snap_retain_count))
+
     def save_accepted_epoch(self, epoch: Epoch) -> None:
         self.barrier()
         save_epoch(self._disk, self._data_dir, ACCEPTED_EPOCH, epoch)
@@ -216,9 +294,9 @@ class FileStore:
     # -- inspection
 
     def log_runs(self) -> list[tuple[Zxid, Zxid]]:
-        """(first, last) of each run of contiguous zxids held, after (0, base) for what the snapshot covers."""
+        """(first, last) of each run of contiguous zxids held, after (0, base) for what snapshots alone cover."""
         return self._log.runs() if self._log is not None else []
 
     def batches(self, after: Zxid = NO_ZXID) -> Iterator[TxnBatch]:
-        """Everything logged after `after`, lazily; the log must not be truncated meanwhile."""
+        """Everything logged after `after`, lazily; the log must not be truncated or purged meanwhile."""
         return self._log.batches(after) if self._log is not None else iter(())

@@ -7,6 +7,10 @@ from typing import NamedTuple
 import msgspec
 
 from lab.sim.disk import MemoryDisk
+from lab.sim.writer import SlicedWriter
+from lab.storage.disk import read_file
+from lab.storage.layout import labelled
+from lab.storage.snapshots import Report
 from lab.storage.store import FileStore
 from lab.zab.batches import find_flaw, make_batch
 from lab.zab.events import History, Recovered
@@ -30,6 +34,17 @@ class Held(NamedTuple):
 
     def upto(self, zxid: Zxid) -> "Held":
         return Held(self.base, self.chunks, [txn for txn in self.txns if txn[0] <= zxid])
+
+    def seen_from(self, label: Zxid) -> "Held":
+        """The same history as a snapshot that the server itself took at `label`, and what follows it."""
+        if label == self.base:
+            return self
+        return Held(label, tree_at(label), [txn for txn in self.txns if txn[0] > label])
+
+
+def tree_at(zxid: Zxid) -> list[bytes]:
+    """The chunks of the tree that the tests' servers have at `zxid`."""
+    return [b"the tree at %x" % zxid, b"its second half" * 10]
 
 
 def batch_of(first: Zxid, values: Iterable[bytes]) -> TxnBatch:
@@ -71,6 +86,35 @@ def make_new_folder(disk: MemoryDisk) -> None:
     disk.sync_dir(DATA)
 
 
-def open_store(disk: MemoryDisk, *, fsync: bool = True, segment_bytes: int = 4096) -> tuple[FileStore, Recovered]:
-    store = FileStore(DATA, fsync=fsync, disk=disk, segment_bytes=segment_bytes)
+def open_store(
+    disk: MemoryDisk, *, fsync: bool = True, segment_bytes: int = 4096, retain: int = 3, report: Report = print
+) -> tuple[FileStore, Recovered]:
+    store = FileStore(
+        DATA,
+        fsync=fsync,
+        disk=disk,
+        segment_bytes=segment_bytes,
+        snap_retain_count=retain,
+        incarnation=0xABC,
+        start_writer=SlicedWriter,
+        report=report,
+    )
     return store, store.recover()
+
+
+def take_snapshot(store: FileStore, zxid: Zxid) -> None:
+    """Begin, write and keep one."""
+    store.begin_snapshot(zxid, tree_at(zxid))
+    while (written := store.snapshot_outcome()) is None:
+        pass
+    store.end_snapshot(keep=written)
+
+
+def folder_of(disk: MemoryDisk) -> str:
+    """The generation in force."""
+    return f"{DATA}/{read_file(disk, f'{DATA}/CURRENT', 64).decode().split()[0]}"
+
+
+def labels_of(disk: MemoryDisk, stem: str = "snapshot") -> list[Zxid]:
+    """Of the snapshots, or log segments, in the generation in force."""
+    return [zxid for zxid, _ in labelled(disk.listdir(folder_of(disk)), stem)]

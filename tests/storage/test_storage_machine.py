@@ -7,7 +7,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from storage_histories import Held, make_new_folder, open_store, txns_of, unique_batch, walk, z
+from storage_histories import (
+    Held,
+    labels_of,
+    make_new_folder,
+    open_store,
+    tree_at,
+    txns_of,
+    unique_batch,
+    walk,
+    z,
+)
 from storage_power import Power, coin, new_disk
 
 from lab.sim.disk import MemoryDisk
@@ -21,15 +31,22 @@ shares = st.sampled_from([0.0, 0.5, 0.9, 1.0])
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """`held` is what the store was told, `certain` the zxid up to which it has promised to keep it."""
+    """`held` is what the store was told, `certain` the zxid up to which its log has promised to keep it.
 
-    @initialize(fsync=st.booleans(), segment_bytes=st.sampled_from([100, 600, 4096]))
-    def start(self, fsync: bool, segment_bytes: int) -> None:
+    `held` goes back to the beginning of its generation; `labels` are the snapshots from which the store may see it.
+    """
+
+    @initialize(fsync=st.booleans(), segment_bytes=st.sampled_from([100, 600, 4096]), retain=st.integers(1, 3))
+    def start(self, fsync: bool, segment_bytes: int, retain: int) -> None:
         self.fsync = fsync
         self.segment_bytes = segment_bytes
+        self.retain = retain
         self.disk = new_disk()
         make_new_folder(self.disk)
         self.held = Held(0, [], [])
+        self.labels = [0]
+        self.writing: Zxid | None = None
+        self.may_keep = False  # what is being written: the generation of the log is still the same
         self.certain = 0
         self.unreported: Zxid | None = None
         self.reopen()
@@ -65,12 +82,20 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(at=st.floats(0, 1))
     def truncate(self, at: float) -> None:
         zxid = self.some_zxid(at)
+        label = max((label for label in self.labels if self.log_base <= label <= zxid), default=None)
+        self.may_keep = False
+        if label is None:  # purged: nothing is touched (Z-11)
+            assert self.store.truncate(GEN + 1, zxid).history is None
+            self.settle()
+            return
         new = self.held.upto(zxid)
         self.held, self.certain = new, min(self.certain, zxid)
+        self.labels = [label for label in self.labels if label <= zxid]
         truncated = self.store.truncate(GEN + 1, zxid)
         assert truncated.gen == GEN + 1
         assert truncated.history is not None
-        assert walk(truncated.history) == new
+        assert walk(truncated.history) == new.seen_from(label)
+        assert labels_of(self.disk) == self.labels, "H-5: a snapshot above the cut brings back what was cut"
         self.settle()
 
     @rule(at=st.floats(0, 1), beyond=st.integers(1, 3))
@@ -90,7 +115,42 @@ class StoreMachine(RuleBasedStateMachine):
             if not last:  # it has returned, so it has waited for everything appended before
                 self.settle()
         self.held, self.certain, self.installing = self.installing, label, None
+        self.labels, self.may_keep = [label], False
         self.settle()
+
+    @rule(at=st.floats(0, 1))
+    def begin_snapshot(self, at: float) -> None:
+        """Of something flushed, as Z-8 has it; appends may have gone further."""
+        if self.writing is not None:
+            return
+        self.append(3, False, 100)
+        self.flush()
+        newer = [zxid for zxid in self.zxids() if self.labels[-1] < zxid <= self.flushed]
+        label = newer[int(at * (len(newer) - 1))]
+        self.store.begin_snapshot(label, tree_at(label))
+        self.writing, self.may_keep = label, True
+
+    @rule(slices=st.integers(1, 8))
+    def write_on(self, slices: int) -> None:
+        for _ in range(slices):
+            if self.writing is not None and self.store.snapshot_outcome() is not None:
+                self.end_snapshot()
+
+    @rule(at=st.floats(0, 1))
+    def take_snapshot(self, at: float) -> None:
+        self.begin_snapshot(at)
+        while self.writing is not None:
+            self.write_on(1)
+
+    def end_snapshot(self) -> None:
+        label, keep = self.writing, self.may_keep
+        assert label is not None
+        self.writing, log_base = None, self.log_base
+        self.store.end_snapshot(keep=keep)
+        if keep:
+            self.labels = [*self.labels, label][-self.retain :]
+        assert labels_of(self.disk) == self.labels
+        assert self.log_base <= max(self.labels[0], log_base), "purged beyond the oldest snapshot that is kept"
 
     @rule(chunk=st.binary(max_size=50))
     def begin_to_install(self, chunk: bytes) -> None:
@@ -101,7 +161,7 @@ class StoreMachine(RuleBasedStateMachine):
     def read_log(self, after: float, until: float, beside: int) -> None:
         after_zxid, until_zxid = max(self.some_zxid(after) + beside, 0), self.some_zxid(until) + beside
         answer = self.store.read_log(2, 5, after_zxid, until_zxid, 1 << 20)
-        if after_zxid < self.held.base:
+        if after_zxid < self.log_base:
             assert answer.batches is None
             return
         assert answer.batches is not None
@@ -125,8 +185,8 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         seed=seeds,
         share=shares,
-        operations=st.integers(0, 12),
-        effect=st.sampled_from(["append", "flush", "truncate", "install", "recover", "roll"]),
+        operations=st.integers(0, 20),
+        effect=st.sampled_from(["append", "flush", "truncate", "install", "recover", "roll", "snapshot"]),
         at=st.floats(0, 1),
     )
     def power_fails_within(self, effect: str, operations: int, seed: int, share: float, at: float) -> None:
@@ -148,6 +208,8 @@ class StoreMachine(RuleBasedStateMachine):
                 self.truncate(at)
             case "install":
                 self.install([b"one", b"two"], 0)
+            case "snapshot":
+                self.take_snapshot(at)
             case "recover":
                 self.store.close()
                 self.store, _ = self.new_store()
@@ -155,7 +217,7 @@ class StoreMachine(RuleBasedStateMachine):
     # -- how it is judged
 
     def new_store(self) -> tuple[FileStore, Held]:
-        store, recovered = open_store(self.disk, fsync=self.fsync, segment_bytes=self.segment_bytes)
+        store, recovered = open_store(self.disk, fsync=self.fsync, segment_bytes=self.segment_bytes, retain=self.retain)
         assert recovered.may_vote
         return store, walk(recovered.history)
 
@@ -168,11 +230,17 @@ class StoreMachine(RuleBasedStateMachine):
         allowed = allowed if allowed is not None else self.held
         if getattr(self, "installing", None) is not None and found.base == self.installing.base:
             assert found == self.installing
+            self.held = found
         else:
-            assert found == allowed.upto(found.last), "something was invented or changed"
-            assert found.last >= (self.certain if floor is None else floor), "something flushed is lost"
-        self.installing = None
-        self.held, self.certain, self.unreported = found, found.last, None
+            assert found == allowed.seen_from(found.base).upto(found.last), "something was invented or changed"
+            certain = max(self.certain, self.labels[-1])  # a snapshot is flushed even where the log is not
+            assert found.last >= (certain if floor is None else floor), "something flushed is lost"
+            self.held = allowed.upto(found.last)
+        self.installing, self.writing = None, None
+        self.labels = labels_of(self.disk)
+        assert found.base == self.labels[-1], "recovery starts from the newest snapshot"
+        assert not [path for path in self.disk.files() if path.endswith(".tmp")]
+        self.certain, self.unreported = found.last, None
         self.flushed = found.last
 
     def settle(self) -> None:
@@ -184,6 +252,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     def zxids(self) -> list[Zxid]:
         return [self.held.base, *(zxid for zxid, _ in self.held.txns)]
+
+    @property
+    def log_base(self) -> Zxid:
+        return self.store.log_runs()[0][1]
 
     def some_zxid(self, at: float) -> Zxid:
         zxids = self.zxids()
@@ -204,8 +276,10 @@ class StoreMachine(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         runs = self.store.log_runs()
-        assert runs[0] == (0, self.held.base)
-        assert [zxid for first, last in runs[1:] for zxid in range(first, last + 1)] == self.zxids()[1:]
+        assert runs[0] == (0, self.log_base)
+        assert self.log_base in self.zxids()
+        logged = [zxid for zxid in self.zxids() if zxid > self.log_base]
+        assert [zxid for first, last in runs[1:] for zxid in range(first, last + 1)] == logged
         assert all(follows(first, last) for (_, last), (first, _) in pairwise(runs))
         assert NO_ZXID not in self.zxids()
 
