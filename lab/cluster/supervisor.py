@@ -193,7 +193,11 @@ class Cluster:
         """Let its next write find no room, of which it ends: `out_of_room` then has its last words."""
         server = self._running(number)
         at_ns = time.monotonic_ns()
-        take_room(server.child.pid)
+        try:
+            take_room(server.child.pid)
+        except OSError as error:
+            self.pump(0.0)  # if it has just ended, that says how
+            raise ClusterError(f"server {number}: its disk cannot be filled: {error.strerror}") from error
         self._endings.filled(number)
         return at_ns
 
