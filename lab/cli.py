@@ -158,7 +158,7 @@ def torture(as_json: bool, data_dir: Path | None, results: Path, reports: Path, 
     from lab.bench.limits import torture_settings
     from lab.bench.progress import reporter
     from lab.bench.summary import torture_summary
-    from lab.bench.torture_run import torture_into
+    from lab.bench.torture_run import EVIDENCE, torture_into
     from lab.report.torture import build_torture_report
 
     settings = torture_settings(_typed(fields))
@@ -169,6 +169,8 @@ def torture(as_json: bool, data_dir: Path | None, results: Path, reports: Path, 
         click.echo(_json(record))
     else:
         click.echo("\n".join([torture_summary(record), f"results: {folder}", *(f"report: {path}" for path in paths)]))
+    if (folder / EVIDENCE).exists():
+        click.echo(f"lab: logs, data and journals of the failure are in {folder / EVIDENCE}", err=True)
     return 0 if record.verified else 1
 
 

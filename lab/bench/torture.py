@@ -6,6 +6,7 @@ report, never by questions: a server may be frozen, starting or gone when asked.
 
 import contextlib
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -71,13 +72,25 @@ class Clients(Protocol):
     def close(self) -> None: ...
 
 
-def torture(settings: Settings, *, data_dir: Path | None = None, shown: Reporter = SILENT) -> TortureRecord:
-    """Torture a fresh ensemble; the record says whether it stood it."""
+def torture(
+    settings: Settings, *, data_dir: Path | None = None, evidence: Path, shown: Reporter = SILENT
+) -> TortureRecord:
+    """Torture a fresh ensemble; the record says whether it stood it.
+
+    If it did not, logs, data folders and journals are kept in `evidence`, a folder that is made for that.
+    """
     from lab.bench.systems import CrewMaker, make_target
 
     check_torture(settings)
     target = make_target(settings, data_dir, log_segment_bytes=LOG_SEGMENT_BYTES)
-    return run_torture(settings, target, CrewMaker(settings, target), data_dir=data_dir, shown=shown)
+
+    def keep() -> None:
+        try:
+            shutil.copytree(target.cluster.folder, evidence)
+        except OSError as error:  # shutil.Error, too: a server that still works removes files meanwhile
+            shown.note(f"not all evidence could be kept in {evidence}: {error}")
+
+    return run_torture(settings, target, CrewMaker(settings, target), data_dir=data_dir, keep=keep, shown=shown)
 
 
 def run_torture(
@@ -86,9 +99,13 @@ def run_torture(
     make_clients: Callable[[], Clients],
     *,
     data_dir: Path | None = None,
+    keep: Callable[[], object] = str,
     shown: Reporter = SILENT,
 ) -> TortureRecord:
-    """As `torture`, on a target that is handed in and not started yet; it is stopped when this returns or raises."""
+    """As `torture`, on a target that is handed in and not started yet; it is stopped when this returns or raises.
+
+    `keep` is called before that, if something was found.
+    """
     machine = describe_machine(data_dir or DEFAULT_DATA_DIR)
     (commit, dirty), started_at = describe_commit(), now_text()
     if not target.disk_full_by:
@@ -99,12 +116,11 @@ def run_torture(
         ordeal = Ordeal(settings, target, clients, shown)
         ordeal.run()
         histories, replicas = ordeal.collect()
-    verdict = judge(settings, histories, replicas)
-    findings = [
-        *ordeal.failures,
-        *(verdict.findings if replicas else ()),
-        *_too_little(settings, ordeal.seen.leader_crashes, verdict.writes),
-    ]
+        verdict = judge(settings, histories, replicas)
+        wrong = [*ordeal.failures, *(verdict.findings if replicas else ())]
+        if wrong:
+            keep()
+    findings = wrong + _too_little(settings, ordeal.seen.leader_crashes, verdict.writes)
     seen = ordeal.seen
     done = completed(histories, ordeal.start_ns, ordeal.end_ns)
     ends = {kind: times for kind, (_, times) in done.items()}

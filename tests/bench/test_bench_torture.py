@@ -13,8 +13,10 @@ import pytest
 from bench_fakes import ENVIRONMENT, FakeTarget, a_history, replicas_of
 
 from lab.bench.limits import SettingsError, torture_settings
+from lab.bench.progress import Silent
 from lab.bench.record import Settings, TortureRecord
 from lab.bench.torture import Ordeal, run_torture
+from lab.bench.torture_run import torture_into
 from lab.bench.watch import Watch
 from lab.faults import Crash, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
 from lab.targets.target import PhaseMark, TargetError
@@ -111,8 +113,10 @@ class Crew:
 def tortured(target: Patient, **settings: object) -> TortureRecord:
     crew = Crew(target)
     given = Settings(observers=2, clients=2, seed=SEED, keys=1, **{"seconds": 0.6, **settings})
-    record = run_torture(given, target, lambda: crew)
+    kept = []
+    record = run_torture(given, target, lambda: crew, keep=lambda: kept.append(crew.closed))
     assert crew.closed
+    assert kept == ([False] if record.lost != 0 else []), "what is kept is kept while it is there"
     assert target.calls[-1] == ("stop",)
     return record
 
@@ -274,3 +278,20 @@ def test_however_the_harness_ends_nothing_is_left(tmp_path: Path, number: signal
     assert not (tmp_path / "data").exists()
     if number == signal.SIGINT:
         assert list((tmp_path / "results").iterdir()) == []
+
+
+@pytest.mark.process
+def test_evidence_of_what_was_wrong_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ordeal, "_heal", lambda self: os.kill(self._target.cluster.pids()[1], signal.SIGKILL))
+    monkeypatch.setattr("lab.bench.nemesis.HEAVY", ("short freeze",))
+    monkeypatch.setattr("lab.bench.nemesis.LIGHT", ("client kill",))
+    settings = torture_settings({"seconds": 0.5, "clients": 1, "rate": 1_000.0, "durability": "buffered", "keys": 10})
+    folder, record = torture_into(tmp_path / "results", "bad", settings, data_dir=tmp_path / "data", shown=Silent())
+    assert not record.verified
+    assert record.lost is None
+    assert "server 1 ended: ended by SIGKILL" in record.checks.findings[0]
+    assert not (tmp_path / "data").exists()
+    kept = folder / "evidence"
+    assert (kept / "server-1.log").exists()
+    assert list((kept / "data" / "1").iterdir())
+    assert list((kept / "load").glob("history-*"))
