@@ -18,8 +18,9 @@ from lab.service.requests import (
     decode_replies,
     encode_frame,
 )
+from lab.sim.invariants.base import InvariantError
 from lab.sim.network import Ports
-from lab.zab.zxid import Zxid
+from lab.zab.zxid import Zxid, show
 
 
 class Outcome(Enum):
@@ -40,12 +41,20 @@ class Operation:
         self.floor = floor  # greatest zxid acknowledged to anybody when this was sent: a write's must be above it
         self.outcome = Outcome.PENDING
         self.reply: Reply | None = None
+        self.answered = 0  # how many replies anybody had got when this one's came
+
+    @property
+    def zxid(self) -> Zxid:
+        """Of the reply, which must be there."""
+        assert self.reply is not None
+        return self.reply.zxid  # type: ignore[union-attr]
 
 
 class Acknowledged(msgspec.Struct):
     """What all clients together know to be done."""
 
     zxid: Zxid = 0
+    replies: int = 0
 
 
 class Client:
@@ -132,8 +141,11 @@ class Client:
             case _:
                 operation = self._pending.popleft()
                 assert not isinstance(operation.request, Connect)
-                assert operation.request.cxid == reply.cxid, f"{reply} answers {operation.request} (INV-22)"
+                if operation.request.cxid != reply.cxid:
+                    raise InvariantError("INV-22", f"session {self.session}: {reply} answers {operation.request}")
                 operation.reply = reply
+                self._acknowledged.replies += 1
+                operation.answered = self._acknowledged.replies
                 operation.outcome = Outcome.FAILED if isinstance(reply, Failed | MultiFailed) else Outcome.ACKNOWLEDGED
                 self._see(reply.zxid)
                 self._show(operation)
@@ -143,6 +155,9 @@ class Client:
             self.watch(event)
 
     def _see(self, zxid: Zxid) -> None:
-        assert zxid >= self._last_zxid, f"session {self.session} went back from {self._last_zxid:#x} to {zxid:#x}"
+        if zxid < self._last_zxid:
+            raise InvariantError(
+                "INV-23", f"session {self.session} goes back from {show(self._last_zxid)} to {show(zxid)}"
+            )
         self._last_zxid = zxid
         self._acknowledged.zxid = max(self._acknowledged.zxid, zxid)

@@ -9,12 +9,14 @@ from lab.service.host import Host
 from lab.service.server import Server
 from lab.sim.clock import VirtualClock
 from lab.sim.disk import MemoryDisk, Survives
+from lab.sim.invariants.rest import Replica
 from lab.sim.network import Network, Ports
 from lab.sim.observer import MachineEvent, Observers
 from lab.sim.snapshots import KeptSnapshots
 from lab.storage.layout import INITIALIZE
 from lab.storage.store import FileStore
 from lab.zab.config import PeerId, ZabConfig
+from lab.zab.constants import NO_ZXID
 from lab.zab.effects import Observed, PeerEffect, Upcall
 from lab.zab.events import Flushed, Generation, LogRead, PeerEvent, Recovered, Truncated
 from lab.zab.messages import TxnBatch
@@ -162,6 +164,13 @@ class Machine:
         )
         self._observers.machine(self.me, MachineEvent.STARTED)
         self.host.start()
+
+    def replica(self) -> Replica:
+        """What this server holds, on disk and in memory."""
+        assert self.server is not None, f"server {self.me} is down"
+        runs = self.store.log_runs()
+        base = runs[0][1] if runs else NO_ZXID
+        return Replica(base, list(self.store.batches(base)), self.server.applied_zxid, self.server.tree)
 
     def open_store(self) -> HeldStore:
         return HeldStore(DATA_DIR, fsync=True, disk=self.disk, segment_bytes=_SEGMENT_BYTES)

@@ -18,7 +18,7 @@
 Between two commands everybody works until nothing is left to do, as far as nothing is held back.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
@@ -49,7 +49,7 @@ from lab.sim.world import World
 from lab.zab.batches import make_batch
 from lab.zab.config import PeerId, ZabConfig
 from lab.zab.effects import PeerEffect
-from lab.zab.messages import ServerState
+from lab.zab.messages import ServerState, TxnBatch
 from lab.zab.zxid import Zxid, make_zxid, show
 
 _SERVE_TICKS_MAX = 200
@@ -62,7 +62,9 @@ class ScriptError(Exception):
 class Script:
     """One scenario as it goes; `run` takes a command and returns the lines it brought about."""
 
-    def __init__(self) -> None:
+    def __init__(self, invariants: Collection[str] | None = None) -> None:
+        """`invariants`: the names of those that are checked; None: all."""
+        self._invariants = invariants
         self._lines: list[str] = []
         self._shown = set(USUAL)
         self._clients: dict[str, Client] = {}
@@ -153,14 +155,16 @@ class Script:
         settings = {name: msgspec.json.decode(value) for name, value in fields.items()}
         settings["voters"] = tuple(range(1, voters + 1))
         settings["observers"] = tuple(range(voters + 1, voters + observers + 1))
-        self._world = World(msgspec.convert(settings, ZabConfig))
+        self._world = World(msgspec.convert(settings, ZabConfig), invariants=self._invariants)
         self._world.observers.add(EffectObserver(self._on_effect))
 
     def _disk(self, server: str, *words: str) -> None:
         fields = dict(word.split("=") for word in words)
         zxids = [zxid for run in fields.get("log", "").split(",") if run for zxid in _zxids(run)]
         machine = self.world.machines[int(server)]
-        _prepare_disk(machine, int(fields.get("accepted", 0)), int(fields.get("current", 0)), zxids)
+        log = [make_batch(zxid, 1, encode_txns([CreateTxn(0, 0, f"/{show(zxid)}", b"")])) for zxid in zxids]
+        _prepare_disk(machine, int(fields.get("accepted", 0)), int(fields.get("current", 0)), log)
+        self.world.suite.facts.learn_disk(0, log)
 
     def _partition(self, *words: str) -> None:
         sides = " ".join(words).split("/")
@@ -279,12 +283,12 @@ def _zxids(run: str) -> list[Zxid]:
     return list(range(ends[0], ends[-1] + 1))
 
 
-def _prepare_disk(machine: Machine, accepted: int, current: int, zxids: list[Zxid]) -> None:
-    """Let the machine's disk hold these epochs, and a log whose transactions create /EPOCH.COUNTER."""
+def _prepare_disk(machine: Machine, accepted: int, current: int, log: list[TxnBatch]) -> None:
+    """Let the machine's disk hold these epochs and this log."""
     store = machine.open_store()
     store.recover()
-    for zxid in zxids:
-        store.append(1, make_batch(zxid, 1, encode_txns([CreateTxn(0, 0, f"/{show(zxid)}", b"")])))
+    for batch in log:
+        store.append(1, batch)
     store.save_accepted_epoch(accepted)
     store.save_current_epoch(current)
     store.close()

@@ -5,59 +5,40 @@ are the operations of the same names as in `lab.faults`.  `chaos.Chaos` drives a
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lab.faults import AnyFault, Crash, Freeze, Heal, Partition, Restart, Thaw
+from lab.service.transactions import Txn
 from lab.sim.client import Acknowledged, Client
 from lab.sim.clock import VirtualClock
 from lab.sim.disk import Survives, nothing_survives
-from lab.sim.ledger import InvariantError, Ledger
+from lab.sim.invariants.base import InvariantError
+from lab.sim.invariants.rest import Rest
+from lab.sim.invariants.suite import Suite
 from lab.sim.machine import TICK_MS, Machine
 from lab.sim.network import Network
-from lab.sim.observer import Observer, Observers
-from lab.sim.verdict import check_operations
+from lab.sim.observer import Observers
 from lab.zab.config import PeerId, ZabConfig
-from lab.zab.effects import Deliver, Entered, PeerEffect
-from lab.zab.messages import Phase, ServerState
+from lab.zab.messages import Phase
+from lab.zab.zxid import Zxid
 
 _TURNS_MAX = 100_000  # of one settle: more is a livelock
-
-
-class _LedgerKeeper(Observer):
-    """Enters into the ledger what servers show."""
-
-    effects = (Deliver, Entered)
-
-    def __init__(self, world: "World") -> None:
-        self._world = world
-
-    def on_effect(self, server: PeerId, effect: PeerEffect) -> None:
-        ledger = self._world.ledger
-        match effect:
-            case Deliver(batch):
-                ledger.deliver(server, batch)
-            case Entered(ServerState.LOOKING):
-                ledger.look(server)
-            case Entered(ServerState.LEADING, Phase.BROADCAST, epoch):
-                running = self._world.machines[server].server
-                assert running is not None
-                applied = running.peer.state_of_zab.applied
-                ledger.establish(server, epoch, applied.base, applied.after(applied.base))
 
 
 class World:
     """An ensemble under `config`; `seed` fixes every choice made here and inside the servers."""
 
-    def __init__(self, config: ZabConfig, seed: int = 0) -> None:
+    def __init__(self, config: ZabConfig, seed: int = 0, invariants: Collection[str] | None = None) -> None:
+        """`invariants`: the names of those that are checked; None: all."""
         self.config = config
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
         self.network = Network()
-        self.ledger = Ledger()
         self.acknowledged = Acknowledged()
         self.clients: list[Client] = []
         self.observers = Observers()
-        self.observers.add(_LedgerKeeper(self))
+        self.suite = Suite(config, invariants)
+        self.observers.add(self.suite)
         self.held: set[tuple[PeerId, PeerId]] = set()  # ways (source, target) that `settle` delivers nothing of
         self.machines = {
             me: Machine(me, config, self.clock, self.network, self.rng, self.observers) for me in config.members
@@ -141,7 +122,9 @@ class World:
         for _ in range(_TURNS_MAX):
             if not self._work():
                 return
-        raise InvariantError(f"after {_TURNS_MAX} rounds at {self.clock.now_ms()} ms there is still something to do")
+        raise InvariantError(
+            "liveness", f"after {_TURNS_MAX} rounds at {self.clock.now_ms()} ms there is still something to do"
+        )
 
     def _work(self) -> bool:
         worked = False
@@ -175,7 +158,7 @@ class World:
                 return
             self.advance(TICK_MS)
         states = [self.describe(server) for server in sorted(self.machines)]
-        raise InvariantError(f"liveness: not serving after {ticks_max} ticks without faults: {states}")
+        raise InvariantError("liveness", f"not serving after {ticks_max} ticks without faults: {states}")
 
     def is_level(self) -> bool:
         servers = [machine.server for machine in self.machines.values() if machine.server is not None]
@@ -198,16 +181,11 @@ class World:
 
     # -- what is checked
 
+    def history(self) -> list[tuple[Zxid, Txn]]:
+        """Everything that was committed, in order."""
+        return list(self.suite.facts.paths.transactions(self.suite.facts.top))
+
     def check_calm(self) -> None:
         """At rest, with every server up: logs, trees and replies agree with what was committed."""
-        trees = {}
-        for me, machine in self.machines.items():
-            assert machine.server is not None, f"server {me} is down"
-            runs = machine.store.log_runs()
-            self.ledger.check_log(me, runs[0][1], machine.store.batches(runs[0][1]))
-            trees[me] = (machine.server.tree.digest, list(machine.server.tree.chunks()))
-        if any(tree != trees[min(trees)] for tree in trees.values()):
-            digests = {me: hex(digest) for me, (digest, _) in trees.items()}
-            raise InvariantError(f"INV-17: digests {digests}, or contents, differ")
         operations = [operation for client in self.clients for operation in client.operations]
-        check_operations(self.ledger.history(), operations)
+        self.suite.at_rest(Rest({me: machine.replica() for me, machine in self.machines.items()}, operations))

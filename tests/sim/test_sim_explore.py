@@ -7,12 +7,8 @@ import pytest
 
 from lab.bench.lifeline import die_with_parent
 from lab.cli import main
-from lab.service.transactions import ErrorTxn, encode_txns
 from lab.sim.explore import examine, examine_many, trace
-from lab.sim.ledger import InvariantError, Ledger
-from lab.zab.batches import make_batch
 from lab.zab.quorum import Majority
-from lab.zab.zxid import make_zxid
 
 
 def commit_on_any_ack(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,13 +66,3 @@ def test_a_trace_is_of_one_seed(capsys: pytest.CaptureFixture[str]):
         main(["sim", "--trace"])
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("lab: --trace needs --seed")
-
-
-def test_a_leader_established_late_owes_nothing_to_later_epochs():
-    """INV-3, INV-5: seed 1527 established epoch 1 by acks that were under way while epoch 2 committed."""
-    ledger, later = Ledger(), make_batch(make_zxid(2, 1), 1, encode_txns([ErrorTxn(1, 1, -101)]))
-    ledger.establish(3, 2, 0, [])
-    ledger.deliver(3, later)
-    ledger.establish(5, 1, 0, [])
-    with pytest.raises(InvariantError, match=r"INV-5: 2\.1 was committed, leader 4 of epoch 3 lacks it"):
-        ledger.establish(4, 3, 0, [])

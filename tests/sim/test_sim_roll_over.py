@@ -97,6 +97,6 @@ def test_chaos_over_many_short_epochs(monkeypatch: pytest.MonkeyPatch):
         world = World.from_seed(seed)
         world.observers.add(roll_overs := RollOvers(world))
         explore.walk(world, ticks=40)
-        assert all(counter_of(zxid) < 25 for zxid, _ in world.ledger.history())
+        assert all(counter_of(zxid) < 25 for zxid, _ in world.history())
         count += roll_overs.count
     assert count > 12

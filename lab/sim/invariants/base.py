@@ -1,0 +1,94 @@
+"""What an invariant is: a small object that sees what servers show, and objects by raising InvariantError."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from lab.zab.config import PeerId
+from lab.zab.zxid import Zxid
+
+if TYPE_CHECKING:
+    from lab.service.transactions import Txn
+    from lab.sim.invariants.facts import Facts
+    from lab.sim.invariants.fold import Fold
+    from lab.sim.invariants.rest import Rest
+
+Handler = Callable[[PeerId, Any], None]
+_Method = TypeVar("_Method", bound=Callable[..., None])
+
+_MARK = "_sees"
+
+
+class InvariantError(AssertionError):
+    """The protocol broke a promise; the message names the invariant and the states that clash."""
+
+    def __init__(self, invariant: str, what: str) -> None:
+        super().__init__(f"{invariant}: {what}")
+        self.invariant = invariant
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        name = self.invariant
+        return InvariantError, (name, str(self)[len(name) + 2 :])
+
+
+def sees(*kinds: Any) -> Callable[[_Method], _Method]:
+    """The method `(server, thing)` is called for events and effects of these types, and for these MachineEvents."""
+    return _mark("plain", kinds)
+
+
+def sees_sent(*messages: type) -> Callable[[_Method], _Method]:
+    """The method `(server, Send)` is called when a server sends a message of these types."""
+    return _mark("sent", messages)
+
+
+def sees_received(*messages: type) -> Callable[[_Method], _Method]:
+    """The method `(server, Received)` is called when a server gets a message of these types."""
+    return _mark("received", messages)
+
+
+def sees_commit(method: _Method) -> _Method:
+    """The method `(leader, zxid)` is called when the leader of an established epoch commits up to `zxid`."""
+    return _mark("commit", (None,))(method)
+
+
+def sees_applied(method: _Method) -> _Method:
+    """The method `(server, Server)` is called after a step in which that server delivered something."""
+    return _mark("applied", (None,))(method)
+
+
+def _mark(channel: str, kinds: tuple[Any, ...]) -> Callable[[_Method], _Method]:
+    def mark(method: _Method) -> _Method:
+        setattr(method, _MARK, [*getattr(method, _MARK, []), *((channel, kind) for kind in kinds)])
+        return method
+
+    return mark
+
+
+def handlers_of(watcher: object) -> list[tuple[str, Any, Handler]]:
+    """(channel, kind, bound method) of every marked method."""
+    found = []
+    for name in dir(type(watcher)):
+        marks = getattr(getattr(type(watcher), name), _MARK, ())
+        found += [(channel, kind, getattr(watcher, name)) for channel, kind in marks]
+    return found
+
+
+class Invariant:
+    """One row of zab.md 9.2.
+
+    Effects are seen right before they are carried out, in list order; what an earlier effect of the list made durable
+    is durable.  `facts` is what was true before the thing that is seen.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, facts: "Facts") -> None:
+        self.facts = facts
+
+    def before_txn(self, fold: "Fold", zxid: Zxid, txn: "Txn") -> None:
+        """At rest, for each committed transaction in order, part by part: `fold` is the state that it meets."""
+
+    def at_rest(self, rest: "Rest", fold: "Fold") -> None:
+        """The faults are over and everybody is level; `fold` is what all committed transactions make."""
+
+    def error(self, what: str) -> InvariantError:
+        return InvariantError(self.name, what)
