@@ -34,6 +34,7 @@ def is_linked(cluster: StubCluster, one: int, other: int) -> bool:
     return f"/linked/peer/{other}" in cluster.known_to(one)
 
 
+@pytest.mark.covers("S23", "S51", "S52")
 def test_every_server_is_linked_to_every_other(stubs: Make) -> None:
     cluster = stubs(3, 1)
     for one in cluster.members:
@@ -67,6 +68,7 @@ def test_a_frozen_server_learns_of_a_restart_once_it_is_thawed(stubs: Make) -> N
     wait_until_linked(cluster, 1, 2)
 
 
+@pytest.mark.covers("P8")
 def test_a_partition_cuts_links_between_groups_at_both_ends_and_no_others(stubs: Make) -> None:
     cluster = stubs(3, 2)
     cluster.partition([(1, 4), (2, 3)])

@@ -84,6 +84,7 @@ def joined(one: Process, two: Process) -> tuple[Process, Process]:
 Joined = tuple[Process, Process]
 
 
+@pytest.mark.covers("S9", "S24", "Z-9")
 def test_frames_arrive_by_channel_and_session(joined: Joined) -> None:
     one, two = joined
     one.links.send(2, 7, b"hello")
@@ -106,6 +107,7 @@ def test_sending_without_a_link_does_nothing(one: Process) -> None:
     assert one.receive() == []
 
 
+@pytest.mark.covers("Z-9")
 def test_a_session_closes_after_the_frames_sent_before(joined: Joined) -> None:
     one, two = joined
     one.links.send(2, 7, b"before")
@@ -138,6 +140,7 @@ def test_closing_at_both_ends_is_reported_at_neither(joined: Joined) -> None:
     assert (one.receive(), two.receive()) == ([], [])
 
 
+@pytest.mark.covers("X-41")
 def test_a_learner_queue_past_its_bound_closes_its_sessions_at_both_ends(joined: Joined) -> None:
     one, two = joined
     closed: list[Inbound] = []
@@ -175,6 +178,7 @@ def test_an_overflow_repeats_the_closes_that_it_dropped(joined: Joined) -> None:
     assert [item for item in arrived if isinstance(item, SessionClosed)] == [SessionClosed(1, 6), SessionClosed(1, 7)]
 
 
+@pytest.mark.covers("S24", "X-41")
 def test_a_full_election_channel_keeps_the_newest_notification(joined: Joined) -> None:
     one, two = joined
     for number in range(400):
@@ -230,6 +234,7 @@ def test_death_is_reported_after_what_the_dead_had_published(joined: Joined) -> 
     assert one.receive() == []
 
 
+@pytest.mark.covers("Z-9")
 def test_death_of_an_old_incarnation_does_not_touch_its_successor(joined: Joined) -> None:
     one, two = joined
     two.die()

@@ -56,6 +56,7 @@ def rig() -> Iterator[Rig]:
     made.bell.close()
 
 
+@pytest.mark.covers("Z-13")
 def test_chunks_are_what_the_tree_was_when_it_was_opened(rig: Rig) -> None:
     tree = [b"a", b"", b"c" * 3_000_000]  # longer than the pipe
     rig.snapshots.open(2, 5, iter(tree))

@@ -90,6 +90,7 @@ def leading_two() -> Rig:
 # -- order
 
 
+@pytest.mark.covers("S74", "INV-9", "X-16")
 def test_log_is_flushed_after_the_sends_and_before_the_acknowledgement():
     rig = serving()
     assert rig.turn(ClientFrame(1, frame(Create(1, "/a", b"")))) == [
@@ -102,6 +103,7 @@ def test_log_is_flushed_after_the_sends_and_before_the_acknowledgement():
     assert rig.replies() == [Done(1, make_zxid(1, 2), 0)]
 
 
+@pytest.mark.covers("S9")
 def test_one_turn_makes_one_batch_and_one_flush():
     rig = serving()
     inputs = [ClientFrame(1, frame(Create(i, f"/{i}", b""))) for i in range(1, 6)]
@@ -111,6 +113,7 @@ def test_one_turn_makes_one_batch_and_one_flush():
     assert len(rig.replies()) == 5
 
 
+@pytest.mark.covers("Z-3", "X-17")
 def test_epochs_are_durable_before_they_are_told():
     rig = Rig(2, TWO)
     vote = encode_message(Notification(ServerState.LOOKING, Vote(0, 0, 2), 1))
@@ -121,6 +124,7 @@ def test_epochs_are_durable_before_they_are_told():
     assert done.index("current 1") < done.index("send 1")
 
 
+@pytest.mark.covers("S56")
 def test_states_and_phases_are_observed():
     rig = Rig(1, ALONE)
     assert [type(event).__name__ for event in rig.observed] == ["Entered"] * 4
@@ -205,6 +209,7 @@ def test_malformed_learner_frame_ends_its_session_only():
     assert not rig.server.peer.role.handlers  # type: ignore[union-attr]
 
 
+@pytest.mark.covers("X-6")
 def test_malformed_notification_costs_that_message_only():
     rig = Rig(2, TWO)
     rig.turn(PeerUp(1, 77), ElectionFrame(1, b"garbage"))  # ZOOKEEPER-3769
@@ -280,6 +285,7 @@ def test_connect_must_come_first_in_its_frame():
     assert rig.links.closed_clients == [1]
 
 
+@pytest.mark.covers("INV-23")
 def test_server_that_has_applied_less_than_the_session_saw_refuses_it():
     rig = serving()
     rig.turn(ClientUp(2), ClientFrame(2, frame(Connect(6, 1, make_zxid(9, 9)))))

@@ -129,6 +129,7 @@ def prepare(preparer: Preparer, *requests: Write | Connect, session: int = 1, at
 
 
 @given(st.lists(st.tuples(st.lists(writes, min_size=1, max_size=6), st.integers(0, 3)), max_size=12))
+@pytest.mark.covers("S71", "S72", "S73")
 def test_pipelined_equals_one_by_one(turns: list[tuple[list[Write], int]]):
     """In each turn some requests are prepared as one batch, then some of the batches in flight are applied."""
     (preparer, tree), model = preparer_of(), Model()
@@ -171,6 +172,7 @@ def test_pipelined_equals_one_by_one(turns: list[tuple[list[Write], int]]):
         (Delete(1, "/"), ErrorCode.BAD_ARGUMENTS),
     ],
 )
+@pytest.mark.covers("S26")
 def test_refusal_is_an_error_transaction(request_: Write, error: ErrorCode):
     preparer, _ = preparer_of("/a", "/a/x")
     assert prepare(preparer, request_) == [ErrorTxn(1, 1, error)]
@@ -182,6 +184,7 @@ def test_refused_request_changes_nothing_for_the_next():
     assert [type(txn) for txn in txns] == [ErrorTxn, SetDataTxn, ErrorTxn]
 
 
+@pytest.mark.covers("X-42")
 def test_version_never_becomes_any():
     preparer, tree = preparer_of("/a")
     tree.set_data("/a", b"", 0x7FFFFFFE, 9)
@@ -232,6 +235,7 @@ def test_numbers_end_rather_than_wrap():
     assert isinstance(prepare(preparer, Create(1, "/q/plain", b""))[0], CreateTxn)
 
 
+@pytest.mark.covers("INV-27")
 def test_a_new_leadership_goes_on_where_the_applied_tree_stands():
     preparer, tree = preparer_of("/q", "/q/x")
     applied = prepare(preparer, Create(1, "/q/", b"", SEQUENTIAL))
@@ -264,6 +268,7 @@ def test_a_failed_multi_leaves_no_trace():
     assert prepare(preparer, SetData(3, "/never", b"")) == [ErrorTxn(1, 3, ErrorCode.NO_NODE)]
 
 
+@pytest.mark.covers("S7")
 def test_ops_of_a_multi_see_those_before_them_and_what_is_in_flight():
     preparer, _ = preparer_of("/a")
     prepare(preparer, SetData(1, "/a", b""), Create(2, "/b", b""))
@@ -304,6 +309,7 @@ def test_multis_that_fill_the_overlay_leave_the_rest_for_later(monkeypatch: pyte
 # -- attachments (SessionMoved)
 
 
+@pytest.mark.covers("X-35")
 def test_only_the_newest_attachment_may_write():
     preparer, _ = preparer_of("/a")
     assert prepare(preparer, Connect(1, 2, 0), attachment=2) == [OpenSessionTxn(1, 0, 2)]

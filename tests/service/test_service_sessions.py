@@ -61,6 +61,7 @@ def replies(client: Client) -> list[object]:
 
 
 @EVERYWHERE
+@pytest.mark.covers("S80", "INV-22")
 def test_reads_wait_for_the_writes_before_them(server: int):
     world = serving_world()
     client = attach(world, server)
@@ -74,6 +75,7 @@ def test_reads_wait_for_the_writes_before_them(server: int):
     assert first.zxid < done.zxid == second.zxid == missing.zxid  # type: ignore[union-attr]
 
 
+@pytest.mark.covers("S29", "S70")
 def test_reads_of_a_session_without_writes_do_not_wait_for_others():
     world = serving_world()
     writer, reader = attach(world, FOLLOWER), attach(world, FOLLOWER)
@@ -139,6 +141,7 @@ def test_a_multi_that_fails_is_told_why_and_changes_nothing(server: int):
     assert children.names == ["a"]
 
 
+@pytest.mark.covers("X-31")
 def test_a_multi_is_whole_in_a_snapshot_that_is_taken_amid_multis():
     """ZOOKEEPER-3127.  The snapshot is several frames long; each arrives while the leader applies another multi."""
     world = serving_world(ZabConfig(voters=(1, 2, 3), observers=(4,), commit_log_count=1))
@@ -164,6 +167,7 @@ def test_a_multi_is_whole_in_a_snapshot_that_is_taken_amid_multis():
 
 
 @EVERYWHERE
+@pytest.mark.covers("S29", "INV-22")
 def test_sync_stands_in_order(server: int):
     world = serving_world()
     writer, reader = attach(world, LEADER), attach(world, server)
@@ -175,6 +179,7 @@ def test_sync_stands_in_order(server: int):
     assert isinstance(replies(reader)[0], Done)
 
 
+@pytest.mark.covers("S3", "S29")
 def test_sync_brings_a_lagging_follower_up():
     world = serving_world()
     writer, reader = attach(world, LEADER), attach(world, FOLLOWER)
@@ -189,6 +194,7 @@ def test_sync_brings_a_lagging_follower_up():
     assert outcomes(reader) == [Outcome.FAILED, Outcome.ACKNOWLEDGED, Outcome.ACKNOWLEDGED]
 
 
+@pytest.mark.covers("S26")
 def test_failed_write_has_a_zxid_of_its_own_and_no_effect():
     world = serving_world()
     client = attach(world, FOLLOWER)
@@ -234,6 +240,7 @@ def test_same_server_closes_the_older_link_of_a_session():
     assert outcomes(rival) == [Outcome.ACKNOWLEDGED]
 
 
+@pytest.mark.covers("X-35")
 def test_older_attachment_number_is_refused():
     world = serving_world()
     client = attach(world, FOLLOWER)
@@ -245,6 +252,7 @@ def test_older_attachment_number_is_refused():
     assert client.ready
 
 
+@pytest.mark.covers("INV-23")
 def test_session_that_moves_reads_its_writes():
     world = serving_world()
     client = attach(world, LEADER)
@@ -256,6 +264,7 @@ def test_session_that_moves_reads_its_writes():
     assert isinstance(replies(client)[1], Data)
 
 
+@pytest.mark.covers("INV-23")
 def test_server_that_lags_behind_the_session_refuses_it():
     world = serving_world()
     client = attach(world, LEADER)
@@ -291,6 +300,7 @@ def test_late_write_of_an_older_attachment_is_not_taken_for_one_of_the_same_numb
 # -- serving and not
 
 
+@pytest.mark.covers("S46", "S67")
 def test_client_waits_at_a_server_that_does_not_serve_yet():
     world = World(THREE)
     world.held = {(a, b) for a in THREE.members for b in THREE.members}
@@ -304,6 +314,7 @@ def test_client_waits_at_a_server_that_does_not_serve_yet():
 
 
 @EVERYWHERE
+@pytest.mark.covers("S46", "S82")
 def test_step_down_closes_clients_and_leaves_the_rest_unknown(server: int):
     world = serving_world()
     client = attach(world, server)
@@ -350,6 +361,7 @@ steps = st.lists(
 
 @settings(max_examples=60)
 @given(steps, st.sampled_from((0, 1)), st.sampled_from((1, 3, 4096)))
+@pytest.mark.covers("INV-22", "INV-24", "INV-29", "S71", "S72")
 def test_replies_fit_what_was_committed(script: list[tuple[int, list[tuple]], bool], outstanding: int, batch: int):  # type: ignore[type-arg]
     world = serving_world(
         ZabConfig(voters=(1, 2, 3), observers=(4,), max_outstanding=outstanding, batch_txns_max=batch)

@@ -45,6 +45,7 @@ def contents(tree: Tree) -> dict[str, tuple[bytes, int, int, int, int]]:
     }
 
 
+@pytest.mark.covers("S18", "S105")
 def test_stat_of_a_life():
     tree = Tree()
     tree.create("/a", b"one", 1)
@@ -67,11 +68,13 @@ def test_deleted_and_created_anew_is_another_node():
 
 
 @given(CHANGES, CHANGES)
+@pytest.mark.covers("INV-17")
 def test_digests_are_equal_iff_contents_are(some: list[tuple[str, str, bytes]], others: list[tuple[str, str, bytes]]):
     a, b = grow(some), grow(others)
     assert (a.digest == b.digest) == (contents(a) == contents(b))
 
 
+@pytest.mark.covers("X-32", "INV-27")
 def test_what_children_leave_in_their_parent_never_gets_less():
     tree = Tree()
     tree.create("/a", b"", 1)
@@ -116,6 +119,7 @@ def test_snapshot_round_trip(changes: list[tuple[str, str, bytes]], sessions: di
 
 
 @given(CHANGES, st.integers(0, 30))
+@pytest.mark.covers("X-31", "X-32", "INV-17")
 def test_a_snapshot_of_any_moment_and_the_log_after_it_make_the_same_tree(
     changes: list[tuple[str, str, bytes]], at: int
 ):

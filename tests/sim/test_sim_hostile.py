@@ -177,6 +177,7 @@ def test_a_leader_whose_frames_are_damaged_on_the_way_loses_nothing(seed: int) -
 
 
 @pytest.mark.parametrize("seed", range(8))
+@pytest.mark.covers("X-6")
 def test_garbage_during_an_election_delays_it_at_most(seed: int) -> None:
     world = World(CONFIG, seed, HELD)
     world.start()

@@ -70,6 +70,7 @@ def catch_up(world: World, dies_before: int | None = None) -> int:
 
 @pytest.mark.parametrize("survives", [lambda: nothing_survives, lambda: everything_survives, every_other])
 @pytest.mark.parametrize("wiped", [True, False], ids=["SNAP", "DIFF"])
+@pytest.mark.covers("X-20", "X-22", "Z-11", "INV-18")
 def test_power_cut_before_any_operation_of_a_server_that_is_brought_level(
     wiped: bool, survives: Callable[[], Survives]
 ):

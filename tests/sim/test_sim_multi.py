@@ -65,6 +65,7 @@ def test_numbers_that_count_all_children_pass():
 
 
 @pytest.mark.parametrize("second", ["/b-0000000000", "/b-0000000002"], ids=["given twice", "left out"])
+@pytest.mark.covers("INV-27")
 def test_a_number_out_of_turn_is_found(second: str):
     with pytest.raises(InvariantError, match="INV-27"):
         check_operations([numbered(1, "/a-0000000000"), numbered(2, second)], [])
@@ -118,6 +119,7 @@ def test_all_and_nothing_pass(txn: Txn, reply: Reply):
         (MultiErrorTxn(1, 2, [-101, -2]), MultiFailed(2, 2, [0, -101]), "INV-25"),
     ],
 )
+@pytest.mark.covers("X-31")
 def test_half_a_multi_is_found(txn: Txn, reply: Reply, found: str):
     with pytest.raises(InvariantError, match=found):
         check_operations([(1, CreateTxn(1, 1, "/a", b"")), (2, txn)], [operation(BOTH, reply)])

@@ -41,6 +41,7 @@ def submit(world: World, client: Client, count: int) -> list[Outcome]:
 
 
 @pytest.mark.parametrize("server", [1, 3])
+@pytest.mark.covers("X-27", "S22")
 def test_the_last_counter_of_an_epoch_is_given_to_nothing(server: int):
     world = serving_world(batch_txns_max=1)
     client = attach(world, server)  # 1.1
@@ -54,6 +55,7 @@ def test_the_last_counter_of_an_epoch_is_given_to_nothing(server: int):
     world.check_calm()
 
 
+@pytest.mark.covers("X-27")
 def test_a_batch_that_would_reach_the_end_ends_the_epoch_whole():
     world = serving_world()
     client = attach(world, 1)

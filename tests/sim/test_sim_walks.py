@@ -34,6 +34,7 @@ def walk_all(seeds: range) -> None:
 
 
 @pytest.mark.parametrize("seed", range(100))
+@pytest.mark.covers("S4", "S8", "S28", "S87", "INV-1", "INV-3", "INV-5", "INV-6", "INV-17", "INV-24", "INV-25")
 def test_chaos_then_calm(seed: int):
     walk(seed)
 
@@ -85,12 +86,14 @@ def test_faults_are_data():
 # -- a broken rule is found
 
 
+@pytest.mark.covers("F6", "S86", "INV-5")
 def test_walks_find_a_commit_without_a_quorum(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Majority, "frontier", lambda _, acked: max(acked.values()))
     with pytest.raises(InvariantError, match="INV-9"):
         walk_all(range(60))
 
 
+@pytest.mark.covers("X-44")
 def test_walks_find_live_traffic_that_joins_too_late(monkeypatch: pytest.MonkeyPatch):
     plain = Leader._forwarding
 
@@ -118,6 +121,7 @@ advance 1000
 """
 
 
+@pytest.mark.covers("F6", "S86", "X-16", "INV-5")
 def test_checker_flags_a_loss_by_acks_before_the_flush(monkeypatch: pytest.MonkeyPatch):
     """F6 (zab.md 6.3): impossible by the rules; with one broken, 1 and 2 elect without what 3 committed."""
     plain = Learner._on_proposal

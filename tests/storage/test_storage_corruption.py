@@ -36,6 +36,7 @@ def five_flushes(segment_bytes: int) -> tuple[MemoryDisk, Held, list[tuple[str, 
 
 @pytest.mark.parametrize("segment_bytes", [100, 300, 4096])
 @given(frame=st.integers(0, 3), at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@pytest.mark.covers("Z-6")
 def test_a_flipped_bit_in_flushed_transactions_is_reported(segment_bytes: int, frame: int, at: float, bit: int) -> None:
     disk, held, frames = five_flushes(segment_bytes)
     path, start, end = frames[frame]
@@ -53,6 +54,7 @@ def test_a_flipped_bit_in_flushed_transactions_is_reported(segment_bytes: int, f
 
 
 @pytest.mark.parametrize("at", range(0, 200, 7))
+@pytest.mark.covers("Z-6", "Z-7")
 def test_damage_to_the_last_frame_cannot_be_told_from_a_torn_write_and_is_cut(at: int) -> None:
     disk, held, frames = five_flushes(4096)
     path, start, end = frames[-1]
@@ -73,6 +75,7 @@ def test_a_missing_segment_is_reported_where_the_log_breaks_off(number: int) -> 
 
 
 @pytest.mark.parametrize("at", range(SEGMENT_HEADER_BYTES))
+@pytest.mark.covers("X-30")
 def test_damage_to_a_segment_header_is_reported(at: int) -> None:
     disk, _, frames = five_flushes(300)
     path = frames[0][0]
@@ -150,6 +153,7 @@ def test_any_flipped_bit_of_a_snapshot_is_reported() -> None:
     open_store(disk)
 
 
+@pytest.mark.covers("X-29")
 def test_any_cut_of_a_snapshot_is_reported() -> None:
     disk, path = an_installed_snapshot()
     whole = bytes(disk.files()[path])

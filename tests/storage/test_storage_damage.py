@@ -78,6 +78,7 @@ def some(size: int) -> range:
 
 
 @pytest.mark.parametrize("path", damaged_files())
+@pytest.mark.covers("Z-6", "INV-18")
 def test_a_flipped_bit_anywhere_is_refused_or_was_a_torn_write(path: str) -> None:
     disk, held = a_folder()
     is_last_log = "/log." in path and path == max(p for p in disk.files() if "/log." in p)
@@ -94,6 +95,7 @@ def test_a_flipped_bit_anywhere_is_refused_or_was_a_torn_write(path: str) -> Non
 
 
 @pytest.mark.parametrize("path", damaged_files())
+@pytest.mark.covers("Z-6", "X-29", "X-30", "INV-18")
 def test_a_file_cut_anywhere_is_refused_or_was_a_torn_write(path: str) -> None:
     disk, held = a_folder()
     for size in some(len(disk.files()[path])):

@@ -74,6 +74,7 @@ def restarted(disk: MemoryDisk) -> tuple[FileStore, int, bool]:
     return store, recovered.history.base, recovered.may_vote
 
 
+@pytest.mark.covers("Z-12")
 def test_an_unexpectedly_empty_folder_may_not_vote_until_a_synchronization_is_complete() -> None:
     disk, store = wiped_server()
     assert store.truncate(1, 0).history is None
@@ -141,6 +142,7 @@ def test_epochs_survive_a_power_cut() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.covers("X-26")
 def test_power_cut_at_every_operation_of_saving_an_epoch_leaves_the_old_or_the_new_one(share: float) -> None:
     for operations in range(8):
         disk, store = new_server()
@@ -162,6 +164,7 @@ def test_power_cut_at_every_operation_of_saving_an_epoch_leaves_the_old_or_the_n
         (b"", 0),
     ],
 )
+@pytest.mark.covers("X-26")
 def test_a_leftover_epoch_is_adopted_only_if_it_is_whole(content: bytes, epoch: int) -> None:
     disk, _ = new_server()
     disk.end_process()
@@ -180,6 +183,7 @@ def test_a_leftover_epoch_does_not_replace_the_saved_one() -> None:
     assert recovered.accepted_epoch == 3
 
 
+@pytest.mark.covers("S35", "X-26", "Z-2")
 def test_a_log_of_an_epoch_never_accepted_is_refused() -> None:
     disk, store = new_server()
     store.save_accepted_epoch(2)
@@ -191,6 +195,7 @@ def test_a_log_of_an_epoch_never_accepted_is_refused() -> None:
         open_store(disk)
 
 
+@pytest.mark.covers("Z-2", "X-26")
 def test_a_current_epoch_behind_the_log_is_left_to_the_core() -> None:
     disk, store = new_server()
     store.save_accepted_epoch(2)
@@ -201,6 +206,7 @@ def test_a_current_epoch_behind_the_log_is_left_to_the_core() -> None:
     assert (recovered.accepted_epoch, recovered.current_epoch) == (2, 0)
 
 
+@pytest.mark.covers("S35")
 def test_a_current_epoch_above_the_accepted_one_is_refused() -> None:
     disk, _ = new_server()
     disk.end_process()
@@ -226,6 +232,7 @@ def test_a_current_that_points_nowhere_is_refused(content: bytes, reason: str) -
         open_store(disk)
 
 
+@pytest.mark.covers("X-29")
 def test_a_generation_without_a_snapshot_is_refused() -> None:
     disk, _ = new_server()
     disk.end_process()
@@ -235,6 +242,7 @@ def test_a_generation_without_a_snapshot_is_refused() -> None:
 
 
 @pytest.mark.parametrize("marker", [None, "initialize", "unsynced"])
+@pytest.mark.covers("X-29", "Z-11")
 def test_a_history_without_current_is_refused_and_kept(marker: str | None) -> None:
     disk, store = new_server()
     store.save_accepted_epoch(1)
@@ -249,6 +257,7 @@ def test_a_history_without_current_is_refused_and_kept(marker: str | None) -> No
     assert disk.exists(f"{DATA}/generation.1/log.100000001")
 
 
+@pytest.mark.covers("Z-8")
 def test_two_stores_on_one_folder_are_kept_apart() -> None:
     disk, store = new_server()
     with pytest.raises(DataFolderInUseError):
@@ -266,6 +275,7 @@ def test_a_refused_recovery_lets_go_of_the_folder() -> None:
             open_store(disk)
 
 
+@pytest.mark.covers("X-20", "Z-11")
 def test_an_abandoned_install_leaves_the_old_history_and_no_trace() -> None:
     disk, store = new_server()
     store.save_accepted_epoch(9)
@@ -285,6 +295,7 @@ def test_an_abandoned_install_leaves_the_old_history_and_no_trace() -> None:
     assert (held.base, held.chunks, held.last) == (z(9, 7), [b"whole"], z(9, 8))
 
 
+@pytest.mark.covers("S20", "INV-7")
 def test_appending_what_does_not_follow_is_our_bug() -> None:
     _, store = new_server()
     store.append(1, unique_batch(z(1, 1), 3))

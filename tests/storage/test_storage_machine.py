@@ -285,6 +285,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.covers("INV-18", "Z-3", "Z-6", "Z-7", "Z-10")
 def test_any_sequence_of_effects_and_crashes() -> None:
     run_state_machine_as_test(
         StoreMachine,
@@ -325,6 +326,7 @@ def install(store: FileStore) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.covers("Z-11", "X-20")
 def test_power_cut_at_every_operation_of_an_install_leaves_the_old_or_the_new_history(share: float) -> None:
     new = Held(z(3, 3), [b"chunk 0", b"chunk 1", b"chunk 2"], [])
     outcomes = set()
@@ -345,6 +347,7 @@ def test_power_cut_at_every_operation_of_an_install_leaves_the_old_or_the_new_hi
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("counter", range(13))
+@pytest.mark.covers("Z-10", "X-22")
 def test_power_cut_at_every_operation_of_a_truncate_leaves_a_history_between_old_and_new(
     counter: int, share: float
 ) -> None:

@@ -1,5 +1,6 @@
 """A store in memory answers like one on a disk, until what it would need is dropped."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_histories import Held, make_new_folder, open_store, txns_of, unique_batch, walk, z
@@ -81,6 +82,7 @@ def test_it_answers_like_a_store_on_a_disk(script: list[tuple[str, ...]]) -> Non
     assert txns_of(pair.on_disk.batches()) == txns_of(pair.in_memory.batches())
 
 
+@pytest.mark.covers("Z-12")
 def test_a_restart_is_a_wipe() -> None:
     recovered = MemoryStore().recover(initialize=False)
     assert (recovered.history.base, recovered.may_vote) == (NO_ZXID, False)

@@ -33,6 +33,7 @@ def held_in(folder: Path, fsync: bool = True) -> Held:
 
 @pytest.mark.parametrize("fsync", [True, False])
 @pytest.mark.parametrize("segment_bytes", [1 << 12, 1 << 20])
+@pytest.mark.covers("S25", "S31")
 def test_what_is_flushed_is_there_after_a_restart(tmp_path: Path, fsync: bool, segment_bytes: int) -> None:
     (tmp_path / "initialize").touch()
     store = FileStore(str(tmp_path), fsync=fsync, segment_bytes=segment_bytes)
@@ -115,6 +116,7 @@ sys.stdin.read()
 
 
 @pytest.mark.process
+@pytest.mark.covers("Z-8")
 def test_a_second_process_on_one_folder_is_refused_until_the_first_is_dead(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -147,6 +149,7 @@ def test_no_space_left_is_one_line_and_loses_nothing(tmp_path: Path, monkeypatch
     assert held_in(tmp_path).last == z(1, 10)
 
 
+@pytest.mark.covers("X-28")
 def test_a_failed_flush_is_not_reported_as_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = new_store(tmp_path)
     store.append(1, unique_batch(z(1, 1), 1))

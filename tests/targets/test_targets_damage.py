@@ -41,6 +41,7 @@ def damage_log(target: OwnTarget, server: int) -> Path:
     raise AssertionError(f"server {server} has not logged {MARK!r}")
 
 
+@pytest.mark.covers("Z-6")
 def test_a_damaged_log_is_named_with_file_and_byte_and_the_others_serve_on(target: OwnTarget) -> None:
     cluster, damaged = target.cluster, a_server(target, "follower")
     with connect(target.connector(0, [a_server(target, "leader")]).text) as client:

@@ -106,6 +106,7 @@ def test_usage_counts_every_server(own: Make) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.covers("X-40", "S95")
 def test_marks_tell_how_it_came_to_serve_once(own: Make) -> None:
     target = own(voters=3)
     marks = {(mark.server, mark.what, mark.state, mark.phase, mark.epoch, mark.leader) for mark in target.marks()}
@@ -116,6 +117,7 @@ def test_marks_tell_how_it_came_to_serve_once(own: Make) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.covers("S28")
 def test_another_leads_after_the_leader_crashed_and_it_comes_back_as_a_follower(own: Make) -> None:
     target = own(voters=3, observers=1)
     old = leader(target)
@@ -156,6 +158,7 @@ def test_another_leads_while_the_leader_is_frozen_and_it_joins_once_thawed(own: 
 
 
 @pytest.mark.process
+@pytest.mark.covers("P2", "S99")
 def test_the_majority_serves_during_a_partition_and_all_do_after_it(own: Make) -> None:
     target = own(voters=3, tick_ms=20)
     old = leader(target)

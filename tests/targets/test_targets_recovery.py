@@ -161,6 +161,7 @@ def replica_of(target: OwnTarget, server: int, replicas: list[ReplicaState]) -> 
     return found
 
 
+@pytest.mark.covers("S28", "S88", "INV-5", "INV-29")
 def test_kills_of_the_leader_and_of_a_follower_mid_load_lose_nothing_acknowledged(
     own: Callable[..., OwnTarget],
 ) -> None:
@@ -187,6 +188,7 @@ def test_kills_of_the_leader_and_of_a_follower_mid_load_lose_nothing_acknowledge
         assert_all_hold(replicas, load)
 
 
+@pytest.mark.covers("S42")
 def test_a_restarted_follower_catches_up_by_DIFF(own: Callable[..., OwnTarget]) -> None:
     target = own(voters=3, observers=1)
     chosen = leader(target)
@@ -209,6 +211,7 @@ def test_a_restarted_follower_catches_up_by_DIFF(own: Callable[..., OwnTarget]) 
         assert_all_hold(replicas, load)
 
 
+@pytest.mark.covers("S44", "S83", "F3a")
 def test_a_leader_that_logged_what_nobody_else_has_is_truncated(own: Callable[..., OwnTarget]) -> None:
     target = own(voters=3)
     old = leader(target)
@@ -238,6 +241,7 @@ def test_a_leader_that_logged_what_nobody_else_has_is_truncated(own: Callable[..
         assert_all_hold(replicas, load)
 
 
+@pytest.mark.covers("S45")
 def test_a_wiped_follower_gets_a_SNAP(own: Callable[..., OwnTarget]) -> None:
     target = own(voters=3)
     chosen = leader(target)
@@ -261,6 +265,7 @@ def test_a_wiped_follower_gets_a_SNAP(own: Callable[..., OwnTarget]) -> None:
 
 
 @pytest.mark.parametrize("durability", ["fsync", "buffered"])
+@pytest.mark.covers("X-28")
 def test_a_server_without_room_ends_naming_the_file_others_serve_on_and_it_comes_back(
     own: Callable[..., OwnTarget], durability: str
 ) -> None:
@@ -307,6 +312,7 @@ def test_only_a_server_whose_disk_was_filled_may_end(own: Callable[..., OwnTarge
         target.cluster.wait(lambda: False, DEADLINE_S, lambda: "nothing ended")
 
 
+@pytest.mark.covers("X-11", "S45", "Z-18")
 def test_a_restarted_server_and_a_new_observer_get_a_large_tree_while_writes_go_on(
     own: Callable[..., OwnTarget],
 ) -> None:
@@ -338,6 +344,7 @@ def _all_serve(target: OwnTarget) -> bool:
 
 
 @pytest.mark.parametrize("point", ["begun", "half written", "whole"])
+@pytest.mark.covers("X-20")
 def test_a_server_killed_while_it_installs_a_snapshot_recovers(own: Callable[..., OwnTarget], point: str) -> None:
     """Z-11: half a snapshot is worth nothing, and the switch to a whole one is one rename."""
     target = own(voters=3)

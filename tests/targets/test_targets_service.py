@@ -35,6 +35,7 @@ def leader(target: OwnTarget) -> int:
 
 
 @pytest.mark.process
+@pytest.mark.covers("X-32", "INV-27", "S7")
 def test_numbers_go_on_after_the_leader_and_after_everybody(target: OwnTarget, client: Callable[[int], Client]) -> None:
     old = leader(target)
     first, *others = sorted({1, 2, 3} - {old})
@@ -59,6 +60,7 @@ def test_numbers_go_on_after_the_leader_and_after_everybody(target: OwnTarget, c
 
 
 @pytest.mark.process
+@pytest.mark.covers("S7")
 def test_conditional_writes_make_a_counter_and_a_swap(target: OwnTarget, client: Callable[[int], Client]) -> None:
     clients = [client(server) for server in (1, 2, 3)]
     clients[0].create("/counter", b"0")

@@ -61,6 +61,7 @@ def test_a_killed_writer_leaves_a_clean_prefix(
 
 
 @pytest.mark.parametrize("seed", range(5))
+@pytest.mark.covers("X-41")
 def test_a_killed_reader_costs_its_writer_only_the_queue(open_ends: Callable, in_child: Callable, seed: int) -> None:
     rng = random.Random(seed)
     with open_ends(1024, queue_bytes_max=10_000) as ends:

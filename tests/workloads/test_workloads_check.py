@@ -264,6 +264,7 @@ FORGERIES: list[tuple[Callable[[Trial], None], str]] = [
 
 
 @pytest.mark.parametrize(("forge", "finding"), FORGERIES, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.covers("INV-22", "INV-23", "INV-24", "INV-25", "INV-29")
 def test_a_forgery_is_found(forge: Callable[[Trial], None], finding: str) -> None:
     trial = make_trial(seed=5, operations=120)
     assert judge(trial).ok
@@ -277,6 +278,7 @@ def test_a_forgery_is_found(forge: Callable[[Trial], None], finding: str) -> Non
 # -- what is legal -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.covers("INV-16")
 def test_an_observer_does_not_count_for_the_quorum_of_logs() -> None:
     trial = make_trial(servers=3, observers=2)
     replica_with(trial, 0, log=[])

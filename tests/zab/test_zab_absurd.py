@@ -89,6 +89,7 @@ def test_no_number_ends_another_ones_process(part: int) -> None:
             raise AssertionError(f"seed {seed}: {script}") from error
 
 
+@pytest.mark.covers("X-1")
 def test_a_promise_beyond_all_epochs_costs_its_session_only() -> None:
     leader = elected_leader()
     for accepted in (EPOCH_MAX, EPOCH_MAX - 1, EPOCH_LEAP_MAX + 1):

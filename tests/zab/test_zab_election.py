@@ -36,12 +36,14 @@ def told(party: Party) -> list[tuple[tuple[int, ...], Notification]]:
         (NOBODY, Vote(0, 0, 1)),
     ],
 )
+@pytest.mark.covers("S57", "S58", "S59", "S60", "X-3")
 def test_order_of_votes(worse: Vote, better: Vote):
     assert is_better(better, worse)
     assert not is_better(worse, better)
 
 
 @given(votes, votes, votes)
+@pytest.mark.covers("X-3")
 def test_order_of_votes_is_total(a: Vote, b: Vote, c: Vote):
     assert is_better(a, b) + is_better(b, a) + (a == b) == 1
     assert not (is_better(a, b) and is_better(b, c)) or is_better(a, c)
@@ -59,6 +61,7 @@ def test_order_of_votes_is_total(a: Vote, b: Vote, c: Vote):
         ((FOLLOWING, LEADING), {"leader": 2}, False),
     ],
 )
+@pytest.mark.covers("X-4")
 def test_reports_that_count_as_one(states: tuple[ServerState, ServerState], change: dict[str, int], same: bool):
     vote = {"epoch": 1, "zxid": 0, "leader": 3, "round_": 7}
 
@@ -71,6 +74,7 @@ def test_reports_that_count_as_one(states: tuple[ServerState, ServerState], chan
 # -- rounds
 
 
+@pytest.mark.covers("S48", "S51", "S54", "S55")
 def test_starts_by_proposing_itself_to_all_other_voters():
     party = Party(1, WITH_OBSERVER, log=[], accepted=2, current=2)
     assert party.peer.election.vote == Vote(2, 0, 1)
@@ -78,6 +82,7 @@ def test_starts_by_proposing_itself_to_all_other_voters():
     assert [to for to, _ in told(party)] == [(2, 3)]
 
 
+@pytest.mark.covers("S57", "S58", "S60", "INV-20")
 def test_better_vote_is_adopted_and_told_once():
     party = Party(1, FIVE)
     party.vote(2, 2)
@@ -87,6 +92,7 @@ def test_better_vote_is_adopted_and_told_once():
     assert told(party) == []
 
 
+@pytest.mark.covers("INV-20", "S19")
 def test_newer_round_empties_the_box_and_compares_with_the_own_first_vote():
     party = Party(2, FIVE)
     party.vote(3, 3)
@@ -95,6 +101,7 @@ def test_newer_round_empties_the_box_and_compares_with_the_own_first_vote():
     assert party.peer.election.vote.leader == 2  # not 3: votes of the older round are void
 
 
+@pytest.mark.covers("S57")
 def test_older_round_is_answered_and_does_not_count():
     party = Party(3, FIVE)
     party.vote(1, 3, round_=4)
@@ -113,6 +120,7 @@ def test_observer_ahead_in_rounds_does_not_answer_voters_that_answer_it():
     assert voter.peer.election.round == 1
 
 
+@pytest.mark.covers("S50", "S91", "INV-16")
 def test_rounds_and_votes_of_observers_count_nowhere():
     party = Party(3, ZabConfig(voters=(1, 2, 3), observers=(4, 5)))
     for observer in (4, 5):
@@ -120,6 +128,7 @@ def test_rounds_and_votes_of_observers_count_nowhere():
     assert party.peer.state is LOOKING
 
 
+@pytest.mark.covers("E1")
 def test_resends_back_off_up_to_the_cap():
     party = Party(1, ZabConfig(voters=(1, 2, 3), notify_interval_ms=200, notify_interval_ms_max=1000))
     delays = []
@@ -129,6 +138,7 @@ def test_resends_back_off_up_to_the_cap():
     assert delays == [400, 800, 1000, 1000, 1000]
 
 
+@pytest.mark.covers("X-6")
 def test_malformed_candidate_is_ignored():
     party = Party(1, THREE)
     assert party.vote(2, 9) == []
@@ -137,6 +147,7 @@ def test_malformed_candidate_is_ignored():
 # -- the quiet period
 
 
+@pytest.mark.covers("X-9", "Z-17")
 def test_quorum_waits_for_voters_never_heard_of():
     party = Party(3, THREE)
     party.vote(1, 3)
@@ -146,6 +157,7 @@ def test_quorum_waits_for_voters_never_heard_of():
     assert CancelTimer(NOTIFY) in party.effects
 
 
+@pytest.mark.covers("Z-17", "X-5")
 def test_no_wait_once_every_voter_agrees_or_is_known_to_be_gone():
     party = Party(3, THREE)
     party.vote(1, 3)
@@ -153,6 +165,7 @@ def test_no_wait_once_every_voter_agrees_or_is_known_to_be_gone():
     assert party.peer.state is LEADING
 
 
+@pytest.mark.covers("Z-17")
 def test_without_finalize_early_the_wait_runs_even_if_all_agree():
     party = Party(3, ZabConfig(voters=(1, 2, 3), finalize_early=False))
     party.vote(1, 3)
@@ -160,6 +173,7 @@ def test_without_finalize_early_the_wait_runs_even_if_all_agree():
     assert party.peer.state is LOOKING
 
 
+@pytest.mark.covers("X-7", "Z-17", "S61")
 def test_better_vote_reopens_the_quiet_period():
     party = Party(1, FIVE)
     party.vote(2, 3)
@@ -177,6 +191,7 @@ def test_better_vote_reopens_the_quiet_period():
 # -- joining a running ensemble
 
 
+@pytest.mark.covers("S53", "S49", "S65", "X-2", "INV-21")
 def test_joins_on_a_quorum_of_reports_that_its_leader_confirms():
     party = Party(1, FIVE)
     party.step(report(2, FOLLOWING, 3))
@@ -187,6 +202,7 @@ def test_joins_on_a_quorum_of_reports_that_its_leader_confirms():
     assert (party.peer.state, party.peer.leader) == (FOLLOWING, 3)
 
 
+@pytest.mark.covers("X-4")
 def test_reports_of_other_rounds_and_zxids_still_agree():
     party = Party(1, THREE)
     party.step(Notified(2, Notification(FOLLOWING, Vote(4, 17, 3), 2)))
@@ -195,6 +211,7 @@ def test_reports_of_other_rounds_and_zxids_still_agree():
     assert party.peer.election.round == 9
 
 
+@pytest.mark.covers("X-2")
 def test_others_saying_that_i_lead_is_believed_in_my_round_only():
     party = Party(3, THREE)
     party.step(report(1, FOLLOWING, 3, round_=7))
@@ -202,6 +219,7 @@ def test_others_saying_that_i_lead_is_believed_in_my_round_only():
     assert party.peer.state is LOOKING
 
 
+@pytest.mark.covers("X-2", "Z-12")
 def test_wiped_server_does_not_lead_on_stale_reports():
     party = Party(3, THREE, base=-1, may_vote=False)
     party.step(report(1, FOLLOWING, 3, round_=1))
@@ -218,6 +236,7 @@ def test_wiped_server_proposes_and_elects_nobody():
     assert party.peer.state is LOOKING
 
 
+@pytest.mark.covers("Z-12")
 def test_wiped_voters_vote_is_not_counted():
     party = Party(3, THREE)
     party.vote(1, 0, epoch=-1, zxid=-1)
@@ -225,6 +244,7 @@ def test_wiped_voters_vote_is_not_counted():
     assert party.peer.state is LOOKING
 
 
+@pytest.mark.covers("Z-15")
 def test_announcement_is_asked_about_once():
     party = Party(1, FIVE)
     party.step(report(3, LEADING, 3, announce=True))
@@ -236,6 +256,7 @@ def test_announcement_is_asked_about_once():
 # -- what settled servers answer
 
 
+@pytest.mark.covers("X-4", "S49")
 def test_settled_server_answers_who_looks_with_the_epoch_in_force():
     leader = established_leader()
     leader.vote(2, 2, round_=1)
@@ -246,12 +267,14 @@ def test_settled_server_answers_who_looks_with_the_epoch_in_force():
     assert follower.step(report(2, FOLLOWING, 3)) == []
 
 
+@pytest.mark.covers("S52")
 def test_fresh_link_is_told_the_vote_again():
     party = Party(1, THREE)
     party.step(PeerUp(2, 555))
     assert [to for to, _ in told(party)][-1] == (2,)
 
 
+@pytest.mark.covers("INV-20")
 def test_round_grows_with_every_election():
     follower = serving_learner()
     before = follower.peer.election.round

@@ -44,6 +44,7 @@ def submit(leader: Party) -> None:
     leader.step(Submit(1, batch(leader.peer.next_zxid).body))
 
 
+@pytest.mark.covers("Z-18")
 def test_no_more_is_sent_than_the_window_until_the_learner_reports_progress():
     leader = narrow_leader()
     assert leader.sent() == [(1, Diff(z("1.6"))), (1, Proposal(batch("1.1"))), (1, Proposal(batch("1.2")))]
@@ -59,6 +60,7 @@ def test_no_more_is_sent_than_the_window_until_the_learner_reports_progress():
     assert stage_of(leader, 1) is Bootstrap.SYNCING
 
 
+@pytest.mark.covers("X-12", "Z-18")
 def test_what_is_committed_meanwhile_is_history_and_what_is_not_comes_live():
     leader = established_leader(NARROW)
     for counter in range(1, 5):
@@ -96,6 +98,7 @@ def test_the_disk_log_is_read_slice_by_slice():
 
 
 @pytest.mark.parametrize("answer", [None, (), (batch("1.5"),)])
+@pytest.mark.covers("X-23")
 def test_a_log_that_fails_half_way_costs_one_session_and_then_the_tree_is_sent(answer: tuple[object, ...] | None):
     leader = narrow_leader()
     leader.peer.state_of_zab.applied._batches.clear()

@@ -26,6 +26,7 @@ def zxids(*parts: TxnBatch) -> list[int]:
 # -- zxids
 
 
+@pytest.mark.covers("S21", "S22", "S27")
 def test_zxid_is_epoch_and_counter():
     assert make_zxid(1, 7) == 0x100000007
     assert (epoch_of(0x100000007), counter_of(0x100000007)) == (1, 7)
@@ -46,6 +47,7 @@ def test_zxid_is_epoch_and_counter():
         ("2.0", "1.7", False),  # NEWLEADER is no transaction
     ],
 )
+@pytest.mark.covers("S20", "INV-7")
 def test_what_may_follow_in_a_history(zxid: str, previous: str, may: bool):
     assert follows(z(zxid), z(previous)) is may
 
@@ -53,6 +55,7 @@ def test_what_may_follow_in_a_history(zxid: str, previous: str, may: bool):
 # -- the commit log
 
 
+@pytest.mark.covers("X-21", "INV-7")
 def test_commit_log_refuses_a_hole():
     log = CommitLog(z("1.3"), 100)
     log.append(batch("1.4", 2))
@@ -69,6 +72,7 @@ def test_commit_log_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch):
     assert [held.first for held in log.after(log.base)] == [z("1.29"), z("1.33"), z("1.37")]
 
 
+@pytest.mark.covers("S32")
 def test_commit_log_keeps_at_least_what_it_should_and_moves_its_base():
     log = CommitLog(0, 5)
     for first, count in (("1.1", 3), ("1.4", 2), ("2.1", 3)):
@@ -108,6 +112,7 @@ def test_what_follows_a_zxid(cut: int):
 # -- recovery
 
 
+@pytest.mark.covers("S33", "S47")
 def test_recovery_walks_a_log_as_the_tree_is_rebuilt_and_keeps_only_its_end():
     """S33: a log longer than memory; the commit log learns of each batch from the service's walk over it."""
     walked: list[int] = []

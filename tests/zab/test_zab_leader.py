@@ -63,6 +63,7 @@ def is_leading(leader: Party) -> bool:
 # -- discovery
 
 
+@pytest.mark.covers("S21", "S39", "X-1", "INV-11")
 def test_new_epoch_exceeds_every_promise_of_the_quorum():
     leader = elected_leader(accepted=4, current=4)
     leader.hear(1, FollowerInfo(7, may_vote=True), 11)
@@ -70,12 +71,14 @@ def test_new_epoch_exceeds_every_promise_of_the_quorum():
     assert leader.sent() == [(1, LeaderInfo(8))]
 
 
+@pytest.mark.covers("INV-4")
 def test_own_promise_is_durable_before_it_is_offered():
     leader = elected_leader()
     leader.hear(1, FollowerInfo(0, may_vote=True), 11)
     assert leader.kinds() == ["SaveAcceptedEpoch", "LeaderInfo"]
 
 
+@pytest.mark.covers("INV-16", "S102")
 def test_observer_raises_the_epoch_but_does_not_complete_the_quorum():
     leader = elected_leader(WITH_OBSERVER)
     leader.hear(4, ObserverInfo(6), 41)
@@ -84,6 +87,7 @@ def test_observer_raises_the_epoch_but_does_not_complete_the_quorum():
     assert leader.sent() == [(1, LeaderInfo(7)), (4, LeaderInfo(7))]
 
 
+@pytest.mark.covers("Z-12")
 def test_wiped_voter_helps_to_choose_no_epoch():
     leader = elected_leader()
     leader.hear(1, FollowerInfo(0, may_vote=False), 11)
@@ -98,6 +102,7 @@ def test_wiped_voter_helps_to_choose_no_epoch():
         (FollowerInfo(0, may_vote=True), AckEpoch(0, NO_ZXID)),
     ],
 )
+@pytest.mark.covers("Z-12", "INV-13")
 def test_such_an_ack_of_the_epoch_does_not_count(info: FollowerInfo, ack: AckEpoch):
     leader = elected_leader(FIVE)
     leader.hear(1, FollowerInfo(0, may_vote=True), 11)
@@ -114,6 +119,7 @@ def test_such_an_ack_of_the_epoch_does_not_count(info: FollowerInfo, ack: AckEpo
     ("current", "last"),
     [(1, "1.4"), (2, "1.1")],  # a longer log in the same epoch; a later epoch with a shorter one
 )
+@pytest.mark.covers("S40", "X-10")
 def test_more_recent_voter_is_refused_until_established(current: int, last: str):
     leader = elected_leader(log=batches(("1.1", 3)), accepted=1, current=1)
     join(leader, 1, 11, accepted=1, current=current, last=z(last))
@@ -121,6 +127,7 @@ def test_more_recent_voter_is_refused_until_established(current: int, last: str)
     assert leader.peer.phase is Phase.DISCOVERY
 
 
+@pytest.mark.covers("Z-12")
 def test_recency_check_goes_on_after_the_quorum_is_complete():
     leader = elected_leader(log=batches(("1.1", 3)), accepted=1, current=1)
     join(leader, 1, 11, accepted=1, current=1, last=z("1.3"))
@@ -129,6 +136,7 @@ def test_recency_check_goes_on_after_the_quorum_is_complete():
     assert leader.effects == [CloseSession(2, 21)]
 
 
+@pytest.mark.covers("Z-4", "X-1")
 def test_learner_with_a_greater_promise_ends_the_term_and_raises_the_next_epoch():
     leader = established_leader()
     leader.hear(2, FollowerInfo(9, may_vote=True), 21)
@@ -144,6 +152,7 @@ def test_learner_with_a_greater_promise_ends_the_term_and_raises_the_next_epoch(
 # -- synchronization and establishment
 
 
+@pytest.mark.covers("INV-12", "X-13")
 def test_current_epoch_is_durable_before_the_first_history_is_sent():
     leader = elected_leader()
     leader.hear(1, FollowerInfo(0, may_vote=True), 11)
@@ -152,6 +161,7 @@ def test_current_epoch_is_durable_before_the_first_history_is_sent():
     assert leader.all(SaveCurrentEpoch) == [SaveCurrentEpoch(1)]
 
 
+@pytest.mark.covers("S38", "X-13")
 def test_established_only_by_a_quorum_of_acks_of_its_own_epoch():
     leader = synchronizing_leader()
     leader.hear(1, Ack(z("1.0")), 11)
@@ -162,6 +172,7 @@ def test_established_only_by_a_quorum_of_acks_of_its_own_epoch():
     assert leader.effects[-1] == Serve(leading=True)
 
 
+@pytest.mark.covers("Z-1", "S42", "X-24")
 def test_old_history_is_sent_as_committed_before_new_leader():
     leader = elected_leader(log=batches(("1.1", 2), ("2.1", 1)), accepted=2, current=2)
     join(leader, 1, 11, accepted=1, current=1, last=z("1.1"))
@@ -174,6 +185,7 @@ def test_old_history_is_sent_as_committed_before_new_leader():
     ]
 
 
+@pytest.mark.covers("X-12", "X-24", "X-44", "X-46")
 def test_latecomer_gets_what_is_outstanding_before_new_leader_and_live_traffic_from_then_on():
     leader = established_leader()
     submit(leader, 2)
@@ -186,6 +198,7 @@ def test_latecomer_gets_what_is_outstanding_before_new_leader_and_live_traffic_f
     assert (2, Commit(z("1.3"))) in leader.sent()
 
 
+@pytest.mark.covers("Z-1")
 def test_uncommitted_tail_of_the_leader_itself_is_cut_at_a_learner_and_sent_again():
     leader = established_leader()
     submit(leader, 2)
@@ -197,12 +210,14 @@ def test_uncommitted_tail_of_the_leader_itself_is_cut_at_a_learner_and_sent_agai
 # -- broadcast
 
 
+@pytest.mark.covers("S74", "S75")
 def test_others_disks_work_while_the_own_one_does():
     leader = established_leader()
     submit(leader)
     assert leader.kinds() == ["Proposal", "Append"]
 
 
+@pytest.mark.covers("S76", "INV-9")
 def test_followers_ack_alone_commits_nothing_without_the_own_disk():
     leader = established_leader()
     submit(leader)
@@ -211,6 +226,7 @@ def test_followers_ack_alone_commits_nothing_without_the_own_disk():
     assert leader.kinds() == ["Commit", "FirstCommit", "Deliver"]
 
 
+@pytest.mark.covers("S76")
 def test_followers_may_commit_before_the_own_disk_is_done():
     leader = established_leader()
     join(leader, 2, 21)
@@ -222,6 +238,7 @@ def test_followers_may_commit_before_the_own_disk_is_done():
     assert leader.flush("1.1") == []
 
 
+@pytest.mark.covers("Z-10", "INV-10")
 def test_ack_covers_what_came_before_and_may_end_inside_a_batch():
     leader = established_leader()
     submit(leader, 3)
@@ -233,6 +250,7 @@ def test_ack_covers_what_came_before_and_may_end_inside_a_batch():
     assert leader.all(Deliver) == [Deliver(batch("1.4", 3))]
 
 
+@pytest.mark.covers("X-47", "Z-1")
 def test_ack_of_an_ended_session_proves_nothing_in_the_next_one():
     leader = established_leader()
     submit(leader)
@@ -242,6 +260,7 @@ def test_ack_of_an_ended_session_proves_nothing_in_the_next_one():
     assert leader.step(Received(1, 11, Ack(z("1.1")))) == []  # nor does a late one
 
 
+@pytest.mark.covers("Z-3", "X-19")
 def test_flush_of_an_older_log_generation_is_ignored():
     leader = established_leader()
     submit(leader)
@@ -251,6 +270,7 @@ def test_flush_of_an_older_log_generation_is_ignored():
 
 
 @pytest.mark.parametrize("zxid", ["1.2", "2.1", "0.1"])
+@pytest.mark.covers("Z-1")
 def test_impossible_ack_ends_the_session(zxid: str):
     leader = established_leader()
     submit(leader)
@@ -258,6 +278,7 @@ def test_impossible_ack_ends_the_session(zxid: str):
     assert CloseSession(1, 11) in leader.effects
 
 
+@pytest.mark.covers("INV-16", "S79", "S90", "S92")
 def test_observer_gets_committed_transactions_only_and_its_acks_count_nowhere():
     leader = established_leader(WITH_OBSERVER)
     leader.hear(4, ObserverInfo(0), 41)
@@ -280,6 +301,7 @@ def test_first_commit_of_an_epoch_is_observed_once():
         assert len(leader.all(FirstCommit)) == (counter == 1)
 
 
+@pytest.mark.covers("X-27", "S22")
 def test_epoch_ends_before_its_counter_does():
     leader = established_leader()
     leader.peer.role.broadcast.last_proposed = z("1.0") + COUNTER_MAX - 2  # type: ignore[union-attr]
@@ -297,6 +319,7 @@ def test_sync_is_answered_at_once_when_nothing_is_outstanding():
     assert leader.sent() == [(1, Sync(5))]
 
 
+@pytest.mark.covers("INV-22")
 def test_sync_is_answered_between_the_commit_it_waits_for_and_later_ones():
     leader = established_leader()
     submit(leader)
@@ -312,6 +335,7 @@ def test_sync_is_answered_between_the_commit_it_waits_for_and_later_ones():
 # -- liveness
 
 
+@pytest.mark.covers("S69", "S82")
 def test_steps_down_when_a_link_ends_and_leaves_no_quorum():
     leader = established_leader()
     join(leader, 2, 21)
@@ -322,6 +346,7 @@ def test_steps_down_when_a_link_ends_and_leaves_no_quorum():
     assert leader.effects[0] == StopServing()
 
 
+@pytest.mark.covers("INV-30", "S69")
 def test_steps_down_at_the_next_tick_when_a_session_ends_and_leaves_no_quorum():
     leader = established_leader()
     leader.step(SessionClosed(1, 11))  # its link lives: it may open another one in a moment
@@ -331,6 +356,7 @@ def test_steps_down_at_the_next_tick_when_a_session_ends_and_leaves_no_quorum():
     assert leader.effects[0] == StopServing()
 
 
+@pytest.mark.covers("INV-30")
 def test_silent_voter_is_dropped_after_sync_limit_ticks():
     leader = established_leader()
     for _ in range(THREE.sync_limit_ticks):
@@ -340,6 +366,7 @@ def test_silent_voter_is_dropped_after_sync_limit_ticks():
     assert not is_leading(leader)
 
 
+@pytest.mark.covers("S81")
 def test_voter_that_pongs_but_does_not_log_is_dropped():
     leader = established_leader()
     submit(leader)
@@ -367,6 +394,7 @@ def test_voter_that_was_brought_level_owes_no_ack_for_that_history():
     assert [to for to, _ in leader.sent()] == [1, 2]
 
 
+@pytest.mark.covers("X-7")
 def test_leader_that_finds_no_quorum_gives_up_after_init_limit():
     leader = elected_leader()
     for _ in range(THREE.init_limit_ticks):
@@ -376,6 +404,7 @@ def test_leader_that_finds_no_quorum_gives_up_after_init_limit():
     assert not is_leading(leader)
 
 
+@pytest.mark.covers("Z-18", "Z-5")
 def test_progress_of_a_needed_voter_keeps_synchronization_alive():
     leader = elected_leader()
     join(leader, 1, 11)
@@ -385,6 +414,7 @@ def test_progress_of_a_needed_voter_keeps_synchronization_alive():
     assert leader.peer.phase is Phase.SYNCHRONIZATION
 
 
+@pytest.mark.covers("Z-18")
 def test_repeated_ack_of_new_leader_is_no_progress():
     leader = synchronizing_leader()
     for attempt in range(2 * THREE.init_limit_ticks):
@@ -395,6 +425,7 @@ def test_repeated_ack_of_new_leader_is_no_progress():
     assert not is_leading(leader)  # Z-18
 
 
+@pytest.mark.covers("Z-3", "X-15")
 def test_everything_logged_is_durable_and_applied_before_the_next_vote():
     leader = established_leader()
     submit(leader, 2)
@@ -419,6 +450,7 @@ def test_broken_session_takes_the_one_in_force_with_it():
     assert leader.effects == [CloseSession(1, 12), CloseSession(1, 11)]
 
 
+@pytest.mark.covers("Z-5", "Z-18")
 def test_voter_that_is_level_stays_while_a_slower_one_makes_progress():
     leader = synchronizing_leader()
     leader.hear(1, Ack(z("1.0")), 11)
@@ -431,12 +463,14 @@ def test_voter_that_is_level_stays_while_a_slower_one_makes_progress():
     assert leader.sent() == [(1, UpToDate()), (2, UpToDate())]
 
 
+@pytest.mark.covers("Z-9")
 def test_newer_session_ends_the_older_one():
     leader = established_leader()
     leader.hear(1, FollowerInfo(1, may_vote=True), 12)
     assert leader.effects[0] == CloseSession(1, 11)
 
 
+@pytest.mark.covers("S37")
 def test_follower_info_that_arrives_early_is_held_until_the_decision():
     party = Party(3)
     party.hear(1, FollowerInfo(0, may_vote=True), 11)
@@ -456,6 +490,7 @@ def test_info_of_the_wrong_kind_that_was_held_costs_only_its_session():
     assert CloseSession(1, 11) in party.effects
 
 
+@pytest.mark.covers("Z-9")
 def test_session_numbers_of_the_two_ends_of_a_link_never_meet():
     numbers = set()
     for me in THREE.voters:
@@ -464,6 +499,7 @@ def test_session_numbers_of_the_two_ends_of_a_link_never_meet():
     assert len(numbers) == 900  # each may follow the other in turn over one link, where a number is used once
 
 
+@pytest.mark.covers("Z-9")
 def test_fresh_incarnation_ends_the_sessions_of_the_older_one():
     leader = established_leader()
     leader.step(PeerUp(1, 999))

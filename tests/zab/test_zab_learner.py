@@ -66,11 +66,13 @@ def is_looking(party: Party) -> bool:
 # -- discovery
 
 
+@pytest.mark.covers("S36", "S37")
 def test_first_packet_is_its_info():
     assert (3, FollowerInfo(2, may_vote=True)) in looking_learner(accepted=2, current=1).sent()
     assert (3, ObserverInfo(2)) in looking_learner(OBSERVER, accepted=2, current=1).sent()
 
 
+@pytest.mark.covers("S39", "INV-4")
 def test_promise_is_durable_before_it_is_given():
     learner = looking_learner(log=batches(("1.1", 3)), accepted=1, current=1)
     tell(learner, LeaderInfo(4))
@@ -78,6 +80,7 @@ def test_promise_is_durable_before_it_is_given():
     assert learner.sent() == [(3, AckEpoch(1, z("1.3")))]
 
 
+@pytest.mark.covers("INV-13", "Z-12")
 def test_epoch_promised_before_is_not_to_be_counted_again():
     learner = looking_learner(log=batches(("1.1", 3)), accepted=4, current=1)
     tell(learner, LeaderInfo(4))
@@ -85,6 +88,7 @@ def test_epoch_promised_before_is_not_to_be_counted_again():
     assert learner.sent() == [(3, AckEpoch(-1, z("1.3")))]  # INV-13
 
 
+@pytest.mark.covers("INV-4")
 def test_older_epoch_than_promised_is_refused():
     learner = looking_learner(accepted=4, current=1)
     tell(learner, LeaderInfo(3))
@@ -94,6 +98,7 @@ def test_older_epoch_than_promised_is_refused():
 # -- history: L2 to L7
 
 
+@pytest.mark.covers("X-16", "X-17", "INV-12")
 def test_new_leader_makes_history_durable_then_the_epoch_then_acks():
     learner = looking_learner()
     tell(learner, LeaderInfo(2), Diff(z("1.2")), Proposal(batch("1.1", 2)), Commit(z("1.2")))
@@ -104,6 +109,7 @@ def test_new_leader_makes_history_durable_then_the_epoch_then_acks():
     assert learner.sent() == [(3, Ack(z("2.0")))]
 
 
+@pytest.mark.covers("Z-3", "INV-12")
 def test_uncommitted_part_is_logged_and_acked_only_after_uptodate():
     learner = looking_learner()
     tell(learner, LeaderInfo(1), Diff(0), Proposal(batch("1.1", 2)), NewLeader(1))
@@ -115,6 +121,7 @@ def test_uncommitted_part_is_logged_and_acked_only_after_uptodate():
     assert learner.sent() == [(3, Ack(z("1.2")))]
 
 
+@pytest.mark.covers("X-18", "X-46")
 def test_commit_between_new_leader_and_uptodate_waits_for_the_log():
     learner = looking_learner()
     tell(
@@ -126,12 +133,14 @@ def test_commit_between_new_leader_and_uptodate_waits_for_the_log():
     assert learner.all(Deliver) == [Deliver(batch("1.1"))]
 
 
+@pytest.mark.covers("Z-10")
 def test_commit_inside_a_batch_divides_it():
     learner = looking_learner()
     tell(learner, LeaderInfo(2), Diff(z("1.2")), Proposal(batch("1.1", 3)), Commit(z("1.2")), NewLeader(2))
     assert learner.all(Replay) == [Replay(batch("1.1", 2))]
 
 
+@pytest.mark.covers("X-22", "Z-11")
 def test_trunc_rebuilds_the_tree_and_what_follows_reaches_the_log():
     learner = looking_learner(log=batches(("1.1", 4)), accepted=1, current=1)
     tell(learner, LeaderInfo(2), Trunc(z("1.2")))
@@ -144,6 +153,7 @@ def test_trunc_rebuilds_the_tree_and_what_follows_reaches_the_log():
     assert learner.kinds() == ["Append", "Replay", "SaveCurrentEpoch", "Ack"]
 
 
+@pytest.mark.covers("Z-11", "X-10")
 def test_impossible_trunc_touches_nothing_and_asks_for_snap_in_a_new_session():
     learner = looking_learner(log=batches(("1.1", 1), ("2.1", 1)), accepted=2, current=2)
     tell(learner, LeaderInfo(3), Trunc(z("1.2")))
@@ -156,6 +166,7 @@ def test_impossible_trunc_touches_nothing_and_asks_for_snap_in_a_new_session():
     assert learner.sent() == [(3, AckEpoch(-1, z("2.1"), need_snap=True))]  # its true log, still
 
 
+@pytest.mark.covers("Z-11", "Z-12")
 def test_need_snap_survives_an_election_and_ends_with_a_synchronization():
     learner = looking_learner(log=batches(("1.1", 1), ("2.1", 1)), accepted=2, current=2)
     tell(learner, LeaderInfo(3), Trunc(z("1.2")))
@@ -167,6 +178,7 @@ def test_need_snap_survives_an_election_and_ends_with_a_synchronization():
     assert not learner.peer.state_of_zab.need_snap
 
 
+@pytest.mark.covers("Z-11", "Z-13")
 def test_snapshot_is_installed_before_any_later_frame_and_its_label_is_the_history():
     learner = looking_learner(base=NO_ZXID, may_vote=False)
     tell(learner, LeaderInfo(2), Snap(z("1.7")), SnapChunk(b"a", last=False))
@@ -183,6 +195,7 @@ def test_snapshot_is_installed_before_any_later_frame_and_its_label_is_the_histo
     assert learner.peer.state_of_zab.may_vote  # synchronized: it may vote from now on (Z-12)
 
 
+@pytest.mark.covers("X-20")
 def test_interrupted_snapshot_leaves_the_old_history():
     learner = looking_learner(log=batches(("1.1", 2)), accepted=1, current=1)
     tell(learner, LeaderInfo(2), Snap(z("1.7")), SnapChunk(b"a", last=False))
@@ -224,6 +237,7 @@ def test_protocol_violation_ends_the_role(messages: tuple[object, ...]):
     assert learner.peer.last_problem
 
 
+@pytest.mark.covers("X-45", "Z-13")
 def test_what_came_with_the_history_is_ignored_when_it_comes_again():
     learner = looking_learner()
     tell(
@@ -237,6 +251,7 @@ def test_what_came_with_the_history_is_ignored_when_it_comes_again():
 # -- broadcast: L9
 
 
+@pytest.mark.covers("S76", "INV-9")
 def test_proposal_is_logged_at_once_and_acked_once_flushed():
     learner = serving_learner()
     assert tell(learner, Proposal(batch("1.1"))) == [Append(learner.peer.state_of_zab.gen, batch("1.1"))]
@@ -244,12 +259,14 @@ def test_proposal_is_logged_at_once_and_acked_once_flushed():
     assert learner.sent() == [(3, Ack(z("1.1")))]
 
 
+@pytest.mark.covers("Z-10", "S77")
 def test_cumulative_commit_delivers_all_it_covers():
     learner = serving_learner()
     tell(learner, Proposal(batch("1.1", 2)), Proposal(batch("1.3")), Commit(z("1.3")))
     assert learner.effects == [Deliver(batch("1.1", 2)), Deliver(batch("1.3"))]
 
 
+@pytest.mark.covers("Z-3", "X-19")
 def test_flush_of_another_generation_or_epoch_is_not_acked():
     learner = serving_learner()
     tell(learner, Proposal(batch("1.1")))
@@ -258,6 +275,7 @@ def test_flush_of_another_generation_or_epoch_is_not_acked():
     assert learner.step(Flushed(gen, z("0.1"))) == []
 
 
+@pytest.mark.covers("S30", "S25", "INV-16")
 def test_observer_logs_and_delivers_informs_and_acks_none():
     observer = serving_learner(OBSERVER)
     assert tell(observer, Inform(batch("1.1"))) == [
@@ -285,6 +303,7 @@ def test_service_may_forward_and_ask_for_sync():
     assert tell(learner, Sync(5)) == [Synced(5)]
 
 
+@pytest.mark.covers("S46")
 def test_serves_only_after_uptodate():
     learner = looking_learner()
     for message in (LeaderInfo(1), Diff(0), NewLeader(1)):
@@ -297,6 +316,7 @@ def test_serves_only_after_uptodate():
 # -- losing the leader
 
 
+@pytest.mark.covers("Z-3", "X-15", "X-19")
 def test_leaving_makes_the_log_durable_and_applies_it_before_the_vote():
     learner = serving_learner()
     tell(learner, Proposal(batch("1.1", 2)))
@@ -309,12 +329,14 @@ def test_leaving_makes_the_log_durable_and_applies_it_before_the_vote():
     assert learner.step(Flushed(learner.peer.state_of_zab.gen - 1, z("1.2"))) == []
 
 
+@pytest.mark.covers("Z-2", "X-26")
 def test_epoch_of_the_log_is_adopted_before_the_vote():
     party = Party(1, THREE, log=batches(("1.1", 1), ("2.1", 1)), accepted=2, current=1)
     assert party.peer.election.vote.epoch == 2  # Z-2
 
 
 @pytest.mark.parametrize("serving", [True, False])
+@pytest.mark.covers("Z-5")
 def test_silent_leader_is_left_after_the_limit_of_the_phase(serving: bool):
     learner = serving_learner() if serving else looking_learner()
     limit = THREE.sync_limit_ticks if serving else THREE.init_limit_ticks
@@ -334,6 +356,7 @@ def test_any_frame_of_the_leader_is_a_sign_of_life():
 
 
 @pytest.mark.parametrize("message", [Proposal(batch("2.1")), Snap(z("2.1"))])
+@pytest.mark.covers("INV-11")
 def test_history_of_a_later_epoch_than_the_leaders_is_refused(message: Proposal | Snap):
     learner = looking_learner()
     tell(learner, LeaderInfo(1))
@@ -343,10 +366,12 @@ def test_history_of_a_later_epoch_than_the_leaders_is_refused(message: Proposal 
     assert learner.peer.state is ServerState.LOOKING  # it could never vote with it (Z-2)
 
 
+@pytest.mark.covers("Z-9")
 def test_two_incarnations_do_not_number_their_sessions_alike():
     assert session_of(looking_learner(seed=1)) != session_of(looking_learner(seed=2))  # Z-9
 
 
+@pytest.mark.covers("Z-18")
 def test_progress_is_reported_while_the_history_comes():
     learner = looking_learner()
     tell(learner, LeaderInfo(1))
@@ -360,6 +385,7 @@ def test_progress_is_reported_while_the_history_comes():
     assert learner.sent() == []
 
 
+@pytest.mark.covers("Z-9")
 def test_frames_of_an_ended_session_and_of_others_are_ignored():
     learner = serving_learner()
     assert learner.step(Received(3, session_of(learner) - 1, NewLeader(7))) == []

@@ -47,11 +47,13 @@ def ensembles(draw: st.DrawFn) -> ZabConfig:
         ({1}, 1, True),
     ],
 )
+@pytest.mark.covers("S101", "S102")
 def test_strict_majority_of_voters(members: set[int], voters: int, quorum: bool):
     assert Majority(range(1, voters + 1)).contains(members) is quorum
 
 
 @pytest.mark.parametrize(("voters", "least"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, 4), (7, 4), (9, 5)])
+@pytest.mark.covers("S101")
 def test_size_of_a_majority(voters: int, least: int):
     quorum = Majority(range(voters))
     assert [quorum.contains(range(n)) for n in range(voters + 1)] == [False] * least + [True] * (voters + 1 - least)

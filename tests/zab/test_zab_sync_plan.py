@@ -44,12 +44,14 @@ MEMORY = (("1.3", 3), ("2.1", 2))  # after 1.2
         ("0.0", None, "0.0", "R4"),
     ],
 )
+@pytest.mark.covers("S41", "S42", "S44", "S45", "X-25", "Z-14")
 def test_rows(learner: str, first: object, after: str, row: str):
     plan = plan_sync(z(learner), need_snap=False, committed=commit_log("1.2", *MEMORY))
     assert (plan.first, plan.after, plan.row) == (first, z(after), row)
 
 
 @pytest.mark.parametrize(("learner", "need_snap"), [(NO_ZXID, False), (z("2.2"), True), (z("1.1"), True)])
+@pytest.mark.covers("Z-12")
 def test_none_or_need_snap_gets_the_snapshot(learner: Zxid, need_snap: bool):
     plan = plan_sync(learner, need_snap, commit_log("1.2", *MEMORY))
     assert (plan.first, plan.after, plan.row) == (Snap(z("2.2")), z("2.2"), "R0b")
@@ -76,6 +78,7 @@ def read_of(previous: str, on_disk: list[tuple[str, int]] | None, log_bytes: int
         ("1.1", [("1.3", 3)], Snap(z("2.2")), "R5"),  # a hole
     ],
 )
+@pytest.mark.covers("S45", "X-23")
 def test_disk_rows(previous: str, on_disk: list[tuple[str, int]] | None, first: object, row: str):
     plan = plan_from_disk(z("1.1"), read_of(previous, on_disk), commit_log("1.2", *MEMORY))
     assert (plan.first, plan.row) == (first, row)
@@ -154,6 +157,7 @@ def read_disk(history: list[Zxid], start: int, after: Zxid, until: Zxid, split: 
 
 
 @given(histories(), st.lists(st.booleans(), min_size=1, max_size=5), st.integers(1, 200))
+@pytest.mark.covers("S41", "S43", "INV-15", "X-10", "X-21")
 def test_learner_ends_with_the_leaders_history(
     case: tuple[list[Zxid], list[Zxid], int, int], split: list[bool], window_bytes: int
 ):
