@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from lab.client.history import History, ReplicaState
+from workloads.checks.linearizable import check_linearizable
 from workloads.checks.logs import check_logs
 from workloads.checks.lost import lost_writes
 from workloads.checks.operations import Operations
@@ -34,6 +35,7 @@ def check_registers(
         *check_replicas(ops, replicas, paths, seed, value_bytes),
         *check_logs(ops, replicas, voters),
         *check_reads(ops),
+        *check_linearizable(ops),
     ]
     if not replicas and len(ops.writes):
         findings.append("no replica was there to be compared with the acknowledged writes")
