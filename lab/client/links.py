@@ -76,10 +76,12 @@ class Endpoint:
         self.on_up: Callable[[Link], None] = lambda link: None  # noqa: ARG005 - until somebody listens
         self.on_down: Callable[[Link], None] = lambda link: None  # noqa: ARG005
         self._by_life: dict[int, Link] = {}
+        self._watched: set[int] = set()
         self._timer: Timer | None = None
 
     def watch(self, fd: int) -> None:
         """Have `wait` and `look` return when `fd` is readable."""
+        self._watched.add(fd)
         self._waiter.add(fd)
 
     def use_timer(self) -> None:
@@ -127,14 +129,17 @@ class Endpoint:
         os.close(self._life)
 
     def _carry_out(self, ready: list[int]) -> list[int]:
-        """Act on this object's own descriptors, return the others."""
+        """Act on this object's own descriptors, return those that are watched for others.
+
+        One that is neither was the life of a link that has gone since it was found readable.
+        """
         foreign = []
         for fd in ready:  # ends of processes before the control socket: a new link may reuse an old one's descriptor
             if fd in self._by_life:
                 self._remove(self._by_life[fd])
             elif self._timer is not None and fd == self._timer.fileno():
                 self._timer.clear()
-            elif fd != self._control.fileno():
+            elif fd in self._watched:
                 foreign.append(fd)
         if self._control.fileno() in ready:
             self._read_control()

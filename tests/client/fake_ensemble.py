@@ -128,6 +128,14 @@ class FakeEnsemble:
                 os.close(link.its_life)
                 link.its_life = -1
 
+    def exit(self, server: int) -> None:
+        """As by itself: its links are closed, and the life ends."""
+        with self._lock:
+            links = self._of(server)
+            self.kill(server)
+            for link in links:
+                link.shm.close()
+
     def restart(self, server: int) -> None:
         with self._lock:
             for client in self._clients:

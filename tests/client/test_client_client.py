@@ -303,3 +303,12 @@ def test_requests_larger_than_the_ring_arrive_as_it_gets_room(ensemble: FakeEnse
         for cxid in range(1, 5):
             assert pool.send(0, [SetData(cxid, "/a", value)])
         assert len(pump(pool, lambda: not pool.sessions[0].outstanding)) == 4
+
+
+def test_a_server_that_closes_its_links_and_ends_at_once_is_news_to_nobody_who_watches(ensemble: FakeEnsemble) -> None:
+    with pool_of(ensemble, [1]) as pool:
+        ensemble.exit(1)
+        ready = []
+        while 1 in pool.endpoint.links:
+            ready += pool.wait(time.monotonic_ns() + 10 * MS)
+        assert ready == [], "a load process takes what is ready for a command, or for the end of its harness"
