@@ -13,6 +13,7 @@ from lab.sim.invariants.suite import every_invariant
 from lab.sim.observer import MachineEvent
 from lab.zab.effects import (
     Append,
+    Barrier,
     Deliver,
     Entered,
     Install,
@@ -765,3 +766,30 @@ def test_recovery_of_a_prepared_disk_is_taken_as_it_is() -> None:
     forge.machine(1, MachineEvent.STARTED)
     forge.event(1, Start())
     forge.effects(1, Restore(History(0, (), (), z("1.7"))), Entered(LOOKING, Phase.ELECTION, 1, 0))
+
+
+# -- weights
+
+
+def test_a_voter_without_weight_must_not_lead() -> None:
+    """INV-21 (zab.md 3.4), whoever votes for it."""
+    forge = Forge("INV-21", weights=(1, 1, 0))
+    forge.boot(1, 2, 3)
+    with pytest.raises(InvariantError, match="takes 3 for the leader, which may not win"):
+        forge.elect(3, 1, 2)
+
+
+def test_the_only_voter_with_weight_leads_by_its_own_vote() -> None:
+    """INV-21: it has nobody to tell."""
+    forge = Forge(weights=(0, 1, 0))
+    forge.boot(1, 2, 3)
+    forge.effects(2, Entered(LEADING, Phase.DISCOVERY, 0, 2))
+
+
+def test_what_a_barrier_waited_for_may_be_committed_in_the_same_step() -> None:
+    """INV-5, INV-9: a leader alone, with `leader_log_first`."""
+    forge = Forge(voters=(1,), leader_log_first=True)
+    forge.boot(1)
+    forge.lead(1, 1)
+    forge.append(1, batch("1.1"))
+    forge.effects(1, Barrier(), Deliver(batch("1.1")))

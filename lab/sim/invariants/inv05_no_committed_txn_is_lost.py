@@ -40,6 +40,7 @@ class NoCommittedTxnIsLost(Invariant):
 
     @sees_commit
     def committed(self, leader: PeerId, zxid: Zxid) -> None:
+        self.facts.durable(leader)  # what stands before it in the list is done
         self._check(zxid, self.facts.holders(zxid), f"leader {leader} commits it")
 
     @sees(Truncated)

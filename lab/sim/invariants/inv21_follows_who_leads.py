@@ -1,6 +1,6 @@
 """INV-21: a server follows only a leader that reported LEADING, or the winner of its own round.
 
-The winner has the votes of a quorum of voters; an observer's vote is none (INV-16).
+The winner has weight and the votes of a quorum of voters; an observer's vote is none (INV-16).
 """
 
 from lab.sim.invariants.base import Invariant, sees
@@ -18,6 +18,8 @@ class FollowsWhoLeads(Invariant):
         super().__init__(facts)
         self._heard: dict[PeerId, dict[PeerId, list[Notification]]] = {}  # since the server looks, by sender
         self._voters = frozenset(facts.config.voters)
+        weights = facts.config.weights or (1,) * len(self._voters)
+        self._electors = {voter for voter, weight in zip(facts.config.voters, weights, strict=True) if weight}
 
     @sees(Notified)
     def heard(self, server: PeerId, event: Notified) -> None:
@@ -37,6 +39,8 @@ class FollowsWhoLeads(Invariant):
             return
         heard = self._heard.pop(server, {})
         leader = effect.leader
+        if leader not in self._electors:
+            raise self.error(f"server {server} takes {leader} for the leader, which may not win (zab.md 3.4)")
         reports = [report for report in heard.get(leader, ()) if report.state is ServerState.LEADING]
         if any(report.vote.leader == leader for report in reports):
             return
@@ -48,7 +52,7 @@ class FollowsWhoLeads(Invariant):
             if sender in self._voters
             and any(ballot.vote.leader == leader and ballot.round == round_ for ballot in ballots)
         }
-        if self._voters == {server}:
+        if self._electors == {server}:
             agreeing.add(server)  # alone it tells nobody how it votes
         if not self.facts.is_quorum(agreeing):
             raise self.error(
