@@ -5,8 +5,27 @@ from collections.abc import Callable
 import pytest
 from forged import FOLLOWING, LEADING, LOOKING, SESSION, Forge, batch, operation, z
 
-from lab.service.requests import Create, Created, CreateMode, Data, Done, Failed, GetData, SetData, Sync
-from lab.service.transactions import CreateTxn, ErrorTxn, SetDataTxn
+from lab.service.requests import (
+    CheckOp,
+    Create,
+    Created,
+    CreateMode,
+    CreateOp,
+    Data,
+    Delete,
+    DeleteOp,
+    Done,
+    ErrorCode,
+    Failed,
+    GetData,
+    Multi,
+    MultiDone,
+    MultiFailed,
+    SetData,
+    SetDataOp,
+    Sync,
+)
+from lab.service.transactions import CheckTxn, CreateTxn, ErrorTxn, MultiErrorTxn, MultiTxn, SetDataTxn
 from lab.service.tree import Tree
 from lab.sim.invariants.base import InvariantError
 from lab.sim.invariants.suite import every_invariant
@@ -577,6 +596,33 @@ def created_twice(forge: Forge) -> None:
     forge.rest()
 
 
+def refused_for_no_reason(forge: Forge) -> None:
+    forge.served(CreateTxn(5, 1, "/a", b""), ErrorTxn(5, 2, ErrorCode.BAD_VERSION))
+    forge.rest([operation(5, SetData(2, "/a", b"", 0), Failed(2, z("1.2"), ErrorCode.BAD_VERSION))])
+
+
+def refused_for_another_reason(forge: Forge) -> None:
+    forge.served(ErrorTxn(5, 1, ErrorCode.NOT_EMPTY))
+    forge.rest([operation(5, Delete(1, "/a"), Failed(1, z("1.1"), ErrorCode.NOT_EMPTY))])
+
+
+def condition_not_looked_at(forge: Forge) -> None:
+    forge.served(CreateTxn(5, 1, "/a", b""), SetDataTxn(5, 2, "/a", b"", 1))
+    forge.rest([operation(5, SetData(2, "/a", b"", 7), Done(2, z("1.2"), 1))])
+
+
+def multi_refused_at_another_op(forge: Forge) -> None:
+    errors = [ErrorCode.OK, ErrorCode.NO_NODE, ErrorCode.RUNTIME_INCONSISTENCY]
+    forge.served(CreateTxn(5, 1, "/a", b""), MultiErrorTxn(5, 2, errors))
+    ops = [CreateOp("/b", b""), SetDataOp("/b", b""), DeleteOp("/c")]
+    forge.rest([operation(5, Multi(2, ops), MultiFailed(2, z("1.2"), errors))])
+
+
+def multi_check_not_looked_at(forge: Forge) -> None:
+    forge.served(CreateTxn(5, 1, "/a", b""), MultiTxn(5, 2, [CheckTxn(0, 0, "/a", 0)]))
+    forge.rest([operation(5, Multi(2, [CheckOp("/a", 3)]), MultiDone(2, z("1.2"), [0]))])
+
+
 def acknowledged_but_lost(forge: Forge) -> None:
     forge.served(CreateTxn(5, 1, "/a", b""))
     forge.rest([operation(6, Create(1, "/b", b""), Done(1, z("1.2"), 0))])
@@ -679,7 +725,16 @@ FORGED = {
     "INV-21": [follows_without_a_quorum_of_votes, follows_a_leader_on_hearsay, elected_by_an_observer],
     "INV-22": [replies_change_places, reply_to_another_request, session_goes_back],
     "INV-23": [reads_an_older_value, reads_ahead_of_its_zxid, reads_at_a_zxid_of_nobody],
-    "INV-24": [write_ordered_before_what_was_known, version_check_skipped, created_twice],
+    "INV-24": [
+        write_ordered_before_what_was_known,
+        version_check_skipped,
+        created_twice,
+        refused_for_no_reason,
+        refused_for_another_reason,
+        condition_not_looked_at,
+        multi_refused_at_another_op,
+        multi_check_not_looked_at,
+    ],
     "INV-25": [acknowledged_but_lost, acknowledged_at_anothers_zxid, acknowledged_as_failed, told_another_version],
     "INV-27": [number_used_again, told_another_name],
     "INV-29": [applied_twice, failed_but_took_effect],
