@@ -17,6 +17,7 @@ from lab.bench.record import Settings
 
 if TYPE_CHECKING:
     from lab.sim.explore import Finding
+    from lab.sim.mutants.hunt import Catch
 
 DEFAULTS = Settings()
 F = TypeVar("F", bound=Callable[..., Any])
@@ -245,6 +246,39 @@ def _first_finding(seeds: range) -> "Finding | None":
                 left_s = (monotonic() - started) / done * (len(seeds) - done)
                 shown.doing(f"{done} of {len(seeds)} seeds", done / len(seeds), left_s)
     return None
+
+
+@commands.command()
+@JSON
+@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="write the table there, as Markdown")
+def selftest(as_json: bool, page: Path | None) -> int:
+    """Known-broken variants of the protocol: which check catches each; exit status 1 if one is missed."""
+    from lab.sim.mutants import outcome
+
+    catches = outcome.in_order(_hunts())
+    if page is not None:
+        page.write_text(outcome.page(catches))
+    found = outcome.record(catches)
+    click.echo(_json(found) if as_json else outcome.table(catches))
+    return 1 if found["missed"] else 0
+
+
+def _hunts() -> "list[Catch]":
+    from functools import partial
+    from time import monotonic
+
+    from lab.bench.lifeline import die_with_parent
+    from lab.bench.progress import reporter
+    from lab.sim.mutants.hunt import hunt_all
+    from lab.sim.mutants.planting import every_mutant
+
+    started, total, catches = monotonic(), len(every_mutant()), list["Catch"]()
+    with reporter() as shown:
+        for catch in hunt_all(len(os.sched_getaffinity(0)), partial(die_with_parent, os.getpid())):
+            catches.append(catch)
+            left_s = (monotonic() - started) / len(catches) * (total - len(catches))
+            shown.doing(f"{catch.name}: {catch.caught_by or 'missed'}", len(catches) / total, left_s)
+    return catches
 
 
 @commands.command()

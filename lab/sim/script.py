@@ -12,6 +12,7 @@
     hold 1 -> 2 3 | hold disk 1 | release 1 -> 2 3 | release disk 1 | automatic
     tick [5] | advance 250                           let time pass, in ticks or milliseconds
     serve                                            let time pass until every server that runs serves
+    check                                            what can be demanded now that every server is up and level
     trace votes timers | trace usual | trace nothing which lines are shown from here on
     show [1 2]                                       state, epochs and history of servers
 
@@ -91,6 +92,7 @@ class Script:
             "release": self._release,
             "tick": lambda count="1": self.world.advance(TICK_MS * int(count)),
             "advance": lambda ms: self.world.advance(float(ms)),
+            "check": lambda: self.world.check_calm(),
             "serve": lambda: self.world.run_until_serving(_SERVE_TICKS_MAX),
             "trace": self._trace,
             "show": self._show,

@@ -230,9 +230,9 @@ class Facts:
     def _on_truncated(self, server: PeerId, event: Truncated) -> None:
         shown = self.of[server]
         assert isinstance(shown.in_hand, Truncate), f"server {server} was not truncating"
-        target, shown.in_hand = shown.in_hand.zxid, None
+        shown.in_hand = None
         if event.history is not None:
-            shown.appended = target
+            shown.appended = event.history.last
         shown.durable = shown.appended
 
     # -- machines

@@ -45,9 +45,8 @@ class NoCommittedTxnIsLost(Invariant):
 
     @sees(Truncated)
     def truncated(self, server: PeerId, event: Truncated) -> None:
-        in_hand = self.facts.of[server].in_hand
-        if event.history is not None and in_hand is not None:
-            end = in_hand.zxid  # type: ignore[union-attr]
+        if event.history is not None:
+            end = event.history.last
             self._replaced(server, end, f"server {server} is truncated to {show(end)}")
 
     @sees(Install)

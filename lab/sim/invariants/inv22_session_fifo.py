@@ -1,14 +1,32 @@
-"""INV-22: session FIFO: the replies of a session come in the order of its requests, with zxids that never decrease."""
+"""INV-22: session FIFO: the replies of a session come in the order of its requests, with zxids that never decrease.
 
+What of a session takes effect does so in that order, too, answered or not: a request that an older attachment sent must
+not come behind the session's later ones (SessionMoved, ZOOKEEPER-710).
+"""
+
+from lab.service.transactions import ErrorTxn, MultiErrorTxn, OpenSessionTxn, Txn
 from lab.sim.client import Operation
 from lab.sim.invariants.base import Invariant
+from lab.sim.invariants.facts import Facts
 from lab.sim.invariants.fold import Fold
 from lab.sim.invariants.rest import Rest
-from lab.zab.zxid import show
+from lab.zab.zxid import Zxid, show
 
 
 class SessionFifo(Invariant):
     name = "INV-22"
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._last_cxid: dict[int, int] = {}
+
+    def before_txn(self, fold: Fold, zxid: Zxid, txn: Txn) -> None:
+        if isinstance(txn, ErrorTxn | MultiErrorTxn | OpenSessionTxn) or not txn.cxid:
+            return
+        last = self._last_cxid.get(txn.session, 0)
+        if txn.cxid < last:
+            raise self.error(f"{show(zxid)} is request {txn.cxid} of session {txn.session}, which stands behind {last}")
+        self._last_cxid[txn.session] = txn.cxid
 
     def at_rest(self, rest: Rest, fold: Fold) -> None:
         last: dict[int, Operation] = {}
