@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from lab.node.config import ConfigError, DeathDetection, Durability, NodeConfig, ZabConfig
+from lab.node.config import ConfigError, DeathDetection, Durability, NodeConfig, SnapRetainCount, ZabConfig
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,6 +17,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     death_detection: DeathDetection = DeathDetection.PIDFD
     seed: int = 1
     data_dir: str | None = None  # the run's private folder goes in here; None: into /var/tmp
+    snap_retain_count: SnapRetainCount = 3
     log_segment_bytes: int = 64 << 20
     link_queue_bytes_max: int = 64 << 20
     cpus: dict[int, tuple[int, ...]] = {}  # per server; one that is missing runs where this process may run
@@ -33,6 +34,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             data_dir=data_dir,
             initialize=initialize,
             seed=self.seed,
+            snap_retain_count=self.snap_retain_count,
             log_segment_bytes=self.log_segment_bytes,
             link_queue_bytes_max=self.link_queue_bytes_max,
             cpus=self.cpus.get(server, ()),

@@ -1,6 +1,7 @@
 """What one server process is told at its start."""
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -25,6 +26,9 @@ class DeathDetection(StrEnum):
     HEARTBEAT = "heartbeat"  # by unanswered pings only
 
 
+SnapRetainCount = Annotated[int, msgspec.Meta(ge=3)]  # fewer, and two damaged files are the end of a server
+
+
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One server's own settings; everything the ensemble shares is in `zab`."""
 
@@ -37,6 +41,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     data_dir: str  # private folder of this server; unused with durability=memory
     initialize: bool = False  # durability=memory only: this is the first start, not a restart after a loss
     seed: int = 1
+    snap_retain_count: SnapRetainCount = 3  # own snapshots that a purge leaves (ZooKeeper: autopurge.snapRetainCount)
     log_segment_bytes: int = 64 << 20  # preallocation step of the log (ZooKeeper: preAllocSize)
     link_queue_bytes_max: int = 64 << 20  # what may wait for room in one link before it closes (DESIGN 3)
     cpus: tuple[int, ...] = ()  # CPU placement; empty = wherever the kernel puts it

@@ -108,7 +108,7 @@ class Status(Control, tag=20, frozen=True):
     bytes_sent: int
     frames_sent: int
     txns_committed: int
-    cpu_ns: int  # process time, user and system
+    cpu_ns: int  # process time, user and system, with that of forked children that have ended
 
 
 class Inspected(Control, tag=21, frozen=True):

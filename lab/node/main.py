@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import sys
+from functools import partial
 
 from lab.node.allocator import keep_freed_memory, stop_collecting
 from lab.node.config import DeathDetection, Durability, NodeConfig
@@ -11,6 +12,7 @@ from lab.node.control import Configure
 from lab.node.errors import NodeError
 from lab.node.links import NodeLinks
 from lab.node.node import Node, decode
+from lab.node.snapshot_writer import ForkedWriter
 from lab.service.errors import UnreadableError
 from lab.service.server import Server
 from lab.storage.errors import StorageError
@@ -50,9 +52,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _end(name: str, reason: str) -> int:
-    line = " ".join(reason.split())
-    print(f"{name}: {line}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the run folder's log
+    _say(name, reason)
     return 1
+
+
+def _say(name: str, text: str) -> None:
+    line = " ".join(text.split())
+    print(f"{name}: {line}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the run folder's log
 
 
 def _adopt(arguments: list[str]) -> ControlSocket:
@@ -88,8 +94,8 @@ def _serve(config: NodeConfig, control: ControlSocket, bell: Bell) -> None:
         os.sched_setaffinity(0, config.cpus)
     keep_freed_memory()
     rng = random.Random(f"{config.seed}/{config.me}/{config.incarnation}")  # a restart does not repeat its back-offs
-    store = _open_store(config)
     waiter = Waiter(bell)
+    store = _open_store(config, waiter)
     links = NodeLinks(
         waiter,
         queue_bytes_max=config.link_queue_bytes_max,
@@ -102,12 +108,24 @@ def _serve(config: NodeConfig, control: ControlSocket, bell: Bell) -> None:
         Node(config, control, server, store, links, waiter).run()
     finally:
         links.close()
-        waiter.close()
         store.close()
+        waiter.close()
 
 
-def _open_store(config: NodeConfig) -> FileStore | MemoryStore:
+def _open_store(config: NodeConfig, waiter: Waiter) -> FileStore | MemoryStore:
     if config.durability is Durability.MEMORY:
         return MemoryStore()
     fsync = config.durability is Durability.FSYNC
-    return FileStore(config.data_dir, fsync=fsync, segment_bytes=config.log_segment_bytes)
+
+    def report(line: str) -> None:
+        _say(f"lab.node {config.me}", line)
+
+    return FileStore(
+        config.data_dir,
+        fsync=fsync,
+        segment_bytes=config.log_segment_bytes,
+        snap_retain_count=config.snap_retain_count,
+        incarnation=config.incarnation,
+        start_writer=partial(ForkedWriter, waiter, report),
+        report=report,
+    )

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from lab.service.requests import Reply, Request
 from lab.zab.config import PeerId
 from lab.zab.effects import Effect, HostEffect
-from lab.zab.events import Event, PeerEvent, Session
+from lab.zab.events import Event, Generation, PeerEvent, Session
+from lab.zab.zxid import Zxid
 
 ClientId = int  # names one client link of this process; never used twice
 
@@ -53,5 +54,16 @@ class OpenSnapshot(Effect, frozen=True):
     chunks: Iterator[bytes]
 
 
+class WriteSnapshot(Effect, frozen=True):
+    """Begin to write the tree as it is now, of `zxid`, to the own disk; SnapshotWritten follows once that has ended.
+
+    `chunks` is like that of OpenSnapshot.
+    """
+
+    gen: Generation
+    zxid: Zxid
+    chunks: Iterator[bytes]
+
+
 ServerEvent = PeerEvent | ClientRequests | ClientDown | TurnEnd
-ServerEffect = HostEffect | ReplyTo | DropClient | OpenSnapshot
+ServerEffect = HostEffect | ReplyTo | DropClient | OpenSnapshot | WriteSnapshot

@@ -19,6 +19,7 @@ from lab.service.events import (
     ServerEffect,
     ServerEvent,
     TurnEnd,
+    WriteSnapshot,
 )
 from lab.service.requests import Reply, decode_requests, encode_frame, reply_frames
 from lab.service.server import Server
@@ -29,6 +30,7 @@ from lab.zab.effects import (
     Barrier,
     CancelTimer,
     CloseSession,
+    EndSnapshot,
     Entered,
     FirstCommit,
     Install,
@@ -53,6 +55,7 @@ from lab.zab.events import (
     Session,
     SessionClosed,
     SnapshotRead,
+    SnapshotWritten,
     Start,
     Tick,
     Timeout,
@@ -155,6 +158,15 @@ class Store(Protocol):
 
     def read_log(self, learner: PeerId, session: Session, after: Zxid, until: Zxid, bytes_max: int) -> LogRead: ...
 
+    def begin_snapshot(self, zxid: Zxid, chunks: Iterator[bytes]) -> None:
+        """Have somebody else write `chunks`, as they are now, as a snapshot of `zxid`; one at a time (Z-8)."""
+
+    def snapshot_outcome(self) -> bool | None:
+        """None while the one that was begun is being written, then whether it is whole and durable."""
+
+    def end_snapshot(self, *, keep: bool) -> None:
+        """Keep the one that was written, and purge what it makes superfluous; or drop it (zab.md 7.6)."""
+
 
 class Snapshots(Protocol):
     """Trees as they were, each kept for one learner session until that ends (Z-13, Z-18).  Nothing blocks."""
@@ -205,6 +217,7 @@ class Host:
         self._observe = observe
         self._next_tick_ms = clock.now_ms() + tick_ms
         self._timers: dict[str, float] = {}  # name -> when it runs out
+        self._writing: tuple[Generation, Zxid] | None = None  # the snapshot of the own disk that is being written
 
     def start(self) -> None:
         """Deliver Start: the server looks for a leader."""
@@ -223,6 +236,8 @@ class Host:
         chunks = self._snapshots.receive()
         for chunk in chunks:
             self._deliver(chunk)
+        if self._writing is not None:
+            self._look_after_snapshot(*self._writing)
         timed = self._run_timers()
         if self.server.has_work:
             self._deliver(TurnEnd())
@@ -232,6 +247,12 @@ class Host:
             self._deliver(flushed)
             self._links.flush()
         return bool(inbound) or bool(chunks) or timed or flushed is not None or self.server.has_work
+
+    def _look_after_snapshot(self, gen: Generation, zxid: Zxid) -> None:
+        ok = self._store.snapshot_outcome()
+        if ok is not None:
+            self._writing = None
+            self._deliver(SnapshotWritten(gen, zxid, ok))
 
     def _receive(self, item: Inbound) -> None:
         match item:
@@ -354,6 +375,12 @@ class Host:
                 return self._store.truncate(gen, zxid)
             case ReadLog(learner, session, after, until, bytes_max):
                 return self._store.read_log(learner, session, after, until, bytes_max)
+            case WriteSnapshot(gen, zxid, chunks):
+                self._links.flush()  # what may leave already need not wait for a copy of this process
+                self._store.begin_snapshot(zxid, chunks)
+                self._writing = (gen, zxid)
+            case EndSnapshot(keep):
+                self._store.end_snapshot(keep=keep)
             case OpenSnapshot(learner, session, chunks):
                 self._snapshots.open(learner, session, chunks)
             case ReadSnapshot(learner, session):

@@ -19,6 +19,7 @@ from lab.service.events import (
     ServerEffect,
     ServerEvent,
     TurnEnd,
+    WriteSnapshot,
 )
 from lab.service.outcomes import apply_txn, reply_to
 from lab.service.prepare import Prepared
@@ -64,6 +65,7 @@ from lab.zab.effects import (
     StopServing,
     StreamSnapshot,
     Synced,
+    TakeSnapshot,
 )
 from lab.zab.events import Forward, History, PeerEvent, Recovered, Submit, SyncAsked
 from lab.zab.messages import MalformedError, Record, TxnBatch
@@ -162,6 +164,9 @@ class Server:
                     self._apply(batch.first, open_batch(batch))
             case LoadSnapshot(data, first, last):
                 self._load_snapshot(data, first, last)
+            case TakeSnapshot(gen, zxid):
+                self._reply(effects)  # nobody's answer waits while this process is copied
+                effects.append(WriteSnapshot(gen, zxid, self._chunks_of(zxid)))
             case StreamSnapshot((learner, session), zxid):
                 effects.append(OpenSnapshot(learner, session, self._chunks_of(zxid)))
             case _:

@@ -13,6 +13,7 @@ from lab.sim.invariants.rest import Replica
 from lab.sim.network import Network, Ports
 from lab.sim.observer import MachineEvent, Observers
 from lab.sim.snapshots import KeptSnapshots
+from lab.sim.writer import SlicedWriter
 from lab.storage.layout import INITIALIZE
 from lab.storage.store import FileStore
 from lab.zab.config import PeerId, ZabConfig
@@ -173,7 +174,14 @@ class Machine:
         return Replica(base, list(self.store.batches(base)), self.server.applied_zxid, self.server.tree)
 
     def open_store(self) -> HeldStore:
-        return HeldStore(DATA_DIR, fsync=True, disk=self.disk, segment_bytes=_SEGMENT_BYTES)
+        return HeldStore(
+            DATA_DIR,
+            fsync=True,
+            disk=self.disk,
+            segment_bytes=_SEGMENT_BYTES,
+            incarnation=self._incarnation,
+            start_writer=SlicedWriter,
+        )
 
     def crash(self, survives: Survives | None = None, *, detected: bool = True) -> None:
         """The process dies; with `survives` the power fails, too.  `detected`: its peers learn it at once."""

@@ -48,6 +48,7 @@ from lab.zab.effects import (
     Barrier,
     CloseSession,
     Deliver,
+    EndSnapshot,
     Entered,
     FirstCommit,
     Install,
@@ -64,6 +65,7 @@ from lab.zab.effects import (
     SetTimer,
     StopServing,
     StreamSnapshot,
+    TakeSnapshot,
     Truncate,
 )
 from lab.zab.messages import (
@@ -154,6 +156,8 @@ def _show_disk(effect: PeerEffect) -> str | None:
             return f"install snapshot {show(zxid)} ({part})"
         case Barrier():
             return "barrier"
+        case EndSnapshot(keep):
+            return "keep snapshot" if keep else "drop snapshot"
         case ReadLog(learner, _, after, until, _):
             return f"read log for {learner} after {show(after)} up to {show(until)}"
     return None
@@ -168,6 +172,8 @@ def _show_tree(effect: PeerEffect) -> str | None:
         case Restore(history):
             log = f" and the log up to {show(history.last)}" if history.last != history.base else ""
             return f"restore snapshot {show(history.base)}{log}"
+        case TakeSnapshot(_, zxid):
+            return f"take snapshot {show(zxid)}"
         case LoadSnapshot(_, _, True):
             return "load snapshot"
     return None

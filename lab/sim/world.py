@@ -58,6 +58,7 @@ class World:
             max_outstanding=rng.choice((0, 0, 1, 3)),
             batch_txns_max=rng.choice((1, 4, 4096)),
             commit_log_count=rng.choice((1, 5, 30, 10_000)),
+            snap_count=rng.choice((0, 3, 20, 80)),
             sync_window_bytes=rng.choice((1, 200, 2_000, 4 << 20)),
             notify_interval_ms_max=1_600,
         )

@@ -22,6 +22,7 @@ class CommitLog:
         self.base = base
         self.last = base
         self._count_max = count_max
+        self.since_snapshot = 0  # transactions applied since the one on disk that the tree began with, or a later one
         self._count = 0
         self._bytes = 0
         self._batches: deque[TxnBatch] = deque()
@@ -31,6 +32,7 @@ class CommitLog:
         self._batches.append(batch)
         self.last = batch.last
         self._count += batch.count
+        self.since_snapshot += batch.count
         self._bytes += len(batch.body)
         while self._count - (oldest := self._batches[0]).count >= self._count_max or self._is_too_large():
             self._batches.popleft()

@@ -35,6 +35,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_outstanding: int = 0  # uncommitted batches at the leader: 1 = blocking, 0 = unbounded (zab.md 5.10)
     sync_mode: SyncMode = "leader"  # who has to confirm a sync (zab.md 5.8); "leader" = ZooKeeper
     batch_txns_max: int = 4096  # transactions in one proposal: 1 = ZooKeeper's one a proposal
+    snap_count: int = 100_000  # transactions between own snapshots, down to half of it; 0 = none (ZooKeeper: snapCount)
     commit_log_count: int = 10_000  # transactions kept in memory for DIFF (ZooKeeper: commitLogCount, 500)
     sync_window_bytes: int = 4 << 20  # of history under way to a learner that is being brought level (Z-18)
 
@@ -57,6 +58,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             ("proposal_timeout_ms", 0),
             ("max_outstanding", 0),
             ("batch_txns_max", 1),
+            ("snap_count", 0),
             ("commit_log_count", 1),
             ("sync_window_bytes", 1),
         ):

@@ -99,6 +99,12 @@ class ReadLog(Effect, frozen=True):
     bytes_max: int
 
 
+class EndSnapshot(Effect, frozen=True):
+    """The snapshot of the own disk that was written: give it its name, durably, or drop it (Z-8)."""
+
+    keep: bool
+
+
 class ReadSnapshot(Effect, frozen=True):
     """Read the next chunk of the snapshot that StreamSnapshot opened for this session; yields SnapshotRead.
 
@@ -163,6 +169,16 @@ class LoadSnapshot(Effect, frozen=True):
     last: bool
 
 
+class TakeSnapshot(Effect, frozen=True):
+    """*upcall*: begin a snapshot of the own disk, of the tree as of `zxid`; yields SnapshotWritten, much later.
+
+    No effect that changes the tree stands behind it in the same list.
+    """
+
+    gen: Generation
+    zxid: Zxid
+
+
 class StreamSnapshot(Effect, frozen=True):
     """*upcall*: keep the tree as it is at this effect's place, to be read chunk by chunk for this session (Z-13)."""
 
@@ -199,8 +215,12 @@ class Synced(Effect, frozen=True):
     nonce: int
 
 
-StorageEffect = Append | SaveAcceptedEpoch | SaveCurrentEpoch | Truncate | Install | Barrier | ReadLog | ReadSnapshot
+StorageEffect = (
+    Append | SaveAcceptedEpoch | SaveCurrentEpoch | Truncate | Install | EndSnapshot | Barrier | ReadLog | ReadSnapshot
+)
 Observed = Entered | FirstCommit
 HostEffect = StorageEffect | Notify | Send | CloseSession | SetTimer | CancelTimer | Observed
-Upcall = Replay | Restore | LoadSnapshot | StreamSnapshot | Deliver | Serve | StopServing | Requested | Synced
+Upcall = (
+    Replay | Restore | LoadSnapshot | StreamSnapshot | TakeSnapshot | Deliver | Serve | StopServing | Requested | Synced
+)
 PeerEffect = HostEffect | Upcall

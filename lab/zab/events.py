@@ -121,6 +121,14 @@ class LogRead(Event, frozen=True):
     snapshot_bytes: int = 0  # of the newest snapshot on this disk
 
 
+class SnapshotWritten(Event, frozen=True):
+    """Whoever wrote the snapshot that TakeSnapshot began has ended; `ok`: all of it is on stable storage."""
+
+    gen: Generation
+    zxid: Zxid
+    ok: bool
+
+
 class SnapshotRead(Event, frozen=True):
     """Outcome of ReadSnapshot, any time after it; data None: the snapshot cannot be read any further."""
 
@@ -162,6 +170,7 @@ PeerEvent = (
     | Truncated
     | LogRead
     | SnapshotRead
+    | SnapshotWritten
     | Submit
     | SyncAsked
     | Forward

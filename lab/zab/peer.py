@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.zab.config import PeerId, ZabConfig
 from lab.zab.constants import PEER_ID_MAX
-from lab.zab.effects import Barrier, CloseSession, Entered, PeerEffect, StopServing
+from lab.zab.effects import Barrier, CloseSession, EndSnapshot, Entered, PeerEffect, StopServing
 from lab.zab.election import Election, Outcome
 from lab.zab.errors import ProtocolError
 from lab.zab.events import (
@@ -24,6 +24,7 @@ from lab.zab.events import (
     Session,
     SessionClosed,
     SnapshotRead,
+    SnapshotWritten,
     Start,
     Submit,
     SyncAsked,
@@ -34,6 +35,7 @@ from lab.zab.events import (
 from lab.zab.leader import PROPOSALS, Leader
 from lab.zab.learner import Learner
 from lab.zab.messages import FollowerInfo, ObserverInfo, Phase, ServerState
+from lab.zab.own_snapshots import OwnSnapshots
 from lab.zab.state import PeerState
 from lab.zab.zxid import Zxid
 
@@ -59,6 +61,7 @@ class Peer:
         # Learner sessions are counted from anywhere: what is still sent in a session of an older incarnation of this
         # server, by a leader that has not heard of its end, must not be taken for one of this incarnation's (Z-9).
         self._session = rng.getrandbits(31)
+        self._own_snapshots = OwnSnapshots(self.state_of_zab, rng)
 
     # -- what others may read ----------------------------------------------------------------------
 
@@ -121,7 +124,7 @@ class Peer:
             case Received():
                 return self._on_received(event)
             case Flushed(gen, zxid):
-                return role.on_flushed(zxid) if role and gen == self.state_of_zab.gen else []
+                return self._on_flushed(role, zxid) if role and gen == self.state_of_zab.gen else []
             case Submit(count, body):
                 assert isinstance(role, Leader), "only a leader proposes"
                 return role.submit(count, body)
@@ -129,7 +132,7 @@ class Peer:
                 assert isinstance(role, Learner), "only a learner forwards"
                 return role.forward(body)
             case Tick():
-                return role.on_tick() if role else []
+                return [*role.on_tick(), *self._overdue_snapshot(role)] if role else []
             case Timeout(timer):
                 if isinstance(role, Leader) and timer == PROPOSALS:
                     return role.on_proposals_timer()
@@ -156,6 +159,9 @@ class Peer:
                 return role.on_log_read(event) if isinstance(role, Leader) else []
             case SnapshotRead():
                 return role.on_snapshot_read(event) if isinstance(role, Leader) else []
+            case SnapshotWritten(gen, _, ok):
+                self._own_snapshots.end()
+                return [EndSnapshot(keep=ok and gen == self.state_of_zab.gen)]
             case Start():
                 return self._start()
         raise AssertionError(f"unknown event {event}")
@@ -165,6 +171,25 @@ class Peer:
         restore = self.state_of_zab.restore(self._recovered.history)
         self._recovered = None
         return [restore, *self._look()]
+
+    # -- snapshots of the own disk -----------------------------------------------------------------
+
+    def _on_flushed(self, role: Leader | Learner, zxid: Zxid) -> list[PeerEffect]:
+        effects = role.on_flushed(zxid)
+        if self._own_snapshots.is_due and self._may_snapshot(role) and self.state_of_zab.applied.last <= zxid:
+            return [*effects, self._own_snapshots.begin()]
+        return effects
+
+    def _overdue_snapshot(self, role: Leader | Learner) -> list[PeerEffect]:
+        """A disk that is always behind what is applied is waited for once, and everything with it (Z-8)."""
+        if not self._own_snapshots.is_overdue() or not self._may_snapshot(role):
+            return []
+        flushed = role.on_flushed(self.state_of_zab.last_zxid)  # what the Barrier waits for yields no Flushed (Z-3)
+        return [Barrier(), *flushed, self._own_snapshots.begin()]
+
+    def _may_snapshot(self, role: Leader | Learner) -> bool:
+        """What is applied in BROADCAST is committed: no snapshot ever holds what a TRUNC may cut (H-5)."""
+        return role.phase is Phase.BROADCAST and role.over is None
 
     # -- links and sessions ------------------------------------------------------------------------
 

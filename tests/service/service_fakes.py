@@ -22,6 +22,8 @@ class FakeStore:
     def __init__(self, log: list[str]) -> None:
         self.log = log
         self._unreported: Flushed | None = None
+        self.snapshot: list[bytes] = []
+        self.outcome: bool | None = None  # of writing it
 
     def append(self, gen: int, batch: TxnBatch) -> None:
         self.log.append(f"append {batch.first:#x}")
@@ -52,6 +54,16 @@ class FakeStore:
 
     def read_log(self, learner: int, session: int, after: int, until: int, bytes_max: int) -> LogRead:
         return LogRead(learner, session, after, None)
+
+    def begin_snapshot(self, zxid: int, chunks: Iterator[bytes]) -> None:
+        self.log.append(f"begin snapshot {zxid:#x}")
+        self.snapshot = list(chunks)
+
+    def snapshot_outcome(self) -> bool | None:
+        return self.outcome
+
+    def end_snapshot(self, *, keep: bool) -> None:
+        self.log.append("keep snapshot" if keep else "drop snapshot")
 
 
 class FakeSnapshots:

@@ -22,6 +22,7 @@ from lab.service.host import (
 )
 from lab.service.requests import Closed, Connect, Connected, Create, CreateOp, Done, GetData, Multi, MultiDone
 from lab.service.server import Server
+from lab.service.tree import Tree
 from lab.zab.config import ZabConfig
 from lab.zab.effects import Observed
 from lab.zab.events import History, PeerUp, Recovered
@@ -37,6 +38,7 @@ from lab.zab.messages import (
 from lab.zab.zxid import make_zxid
 
 ALONE = ZabConfig(voters=(1,))
+SNAPSHOTTING = ZabConfig(voters=(1,), snap_count=2)
 TWO = ZabConfig(voters=(1, 2))
 
 
@@ -155,6 +157,19 @@ def test_multis_that_fill_the_overlay_go_out_as_several_batches(monkeypatch: pyt
 
 
 # -- time
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_snapshot_of_the_tree_as_it_was_is_begun_after_what_may_leave_and_ended_when_it_is_written(ok: bool):
+    rig = Rig(1, SNAPSHOTTING)
+    rig.turn(ClientUp(1), ClientFrame(1, frame(Connect(5, 1, 0))))
+    done = rig.turn(ClientFrame(1, frame(Create(1, "/a", b"x"))))
+    assert done[-4:] == ["reply 1", "publish", "begin snapshot 0x100000002", "publish"]
+    rig.turn(ClientFrame(1, frame(Create(2, "/b", b"y"), Create(3, "/c", b"z"))))
+    assert sorted(Tree.load(rig.store.snapshot).nodes) == ["/", "/a"]
+    rig.store.outcome = ok
+    assert ("keep snapshot" if ok else "drop snapshot") in rig.turn()
+    assert "begin snapshot 0x100000005" in rig.turn(ClientFrame(1, frame(Create(4, "/d", b""))))
 
 
 def test_one_tick_after_a_stall():
