@@ -286,7 +286,6 @@ REASONS = {
     "X-37": "not yet: needs watches",
     "X-38": "not yet: needs a benchmark of recovery over the size of the tree",
     "X-43": "not yet: needs ACLs",
-    **dict.fromkeys(("INV-2", "INV-6b", "INV-8", "INV-14", "INV-19"), "not yet: needs a checker of its own"),
     "INV-26": "not yet: needs ephemeral nodes",
     "INV-28": "not yet: needs watches",
     "INV-32": "not yet: needs the lock recipe",

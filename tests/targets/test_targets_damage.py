@@ -1,11 +1,13 @@
-"""A server whose disk lost what was flushed: it refuses to serve and says what and where, and the others go on."""
+"""Damage and garbage on real processes: whoever has it refuses and says what and where, and the others go on."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from lab.client.client import connect
+from lab.client.client import Address, connect
+from lab.client.links import Endpoint, Link, open_endpoint
 from lab.cluster.errors import ClusterError
 from lab.targets.own import OwnTarget
 
@@ -58,3 +60,48 @@ def test_a_damaged_log_is_named_with_file_and_byte_and_the_others_serve_on(targe
         client.set("/damage", b"without it")
         assert client.read("/damage", sync=True) == b"without it"
     assert damaged not in cluster.pids()
+
+
+@pytest.mark.covers("Z-6", "X-26", "X-29")
+def test_any_other_damaged_file_is_named_and_once_it_is_whole_again_the_server_serves(target: OwnTarget) -> None:
+    cluster, damaged = target.cluster, a_server(target, "follower")
+    folder = cluster.folder / "data" / str(damaged)
+    with connect(target.connector(0, [a_server(target, "leader")]).text) as client:
+        client.create("/damage")
+        for number, name in enumerate(("acceptedEpoch", "currentEpoch", "CURRENT", "snapshot.*")):
+            cluster.stop_server(damaged)
+            (path,) = folder.rglob(name)
+            whole = path.read_bytes()
+            path.write_bytes(bytes([whole[0] ^ 2]) + whole[1:])
+            cluster.start_server(damaged)
+            with pytest.raises(ClusterError, match=rf"^server {damaged} ended: exit status 1: .*{path}: "):
+                cluster.wait(lambda: False, 30.0, lambda: "nobody ended")
+            client.set("/damage", b"%d" % number)
+            assert client.read("/damage", sync=True) == b"%d" % number
+            path.write_bytes(whole)
+            cluster.start_server(damaged)
+            cluster.wait_until_serving()
+
+
+def test_a_client_that_sends_garbage_loses_its_link_and_nobody_else_does(target: OwnTarget) -> None:
+    server = a_server(target, "leader")
+    with connect(target.connector(0, [server]).text) as client:
+        client.create("/calm")
+        hostile = open_endpoint(msgspec.json.decode(target.connector(1, [server]).text, type=Address).fd)
+        lost = list[int]()
+        hostile.on_down = lambda link: lost.append(link.server)
+        target.cluster.wait(lambda: server in look(hostile), 30.0, lambda: "no link", ask_every_s=0.01)
+        channel = hostile.links[server].channel
+        channel.send(b"\x91\x93\x04\x01\xa2/\xff")  # a path that is no UTF-8
+        channel.flush()
+        target.cluster.wait(lambda: look(hostile) is not None and bool(lost), 30.0, lambda: "still linked", 0.01)
+        assert lost == [server]
+        client.set("/calm", b"still")
+        assert client.read("/calm", sync=True) == b"still"
+        assert client.server == server
+        hostile.close()
+
+
+def look(endpoint: Endpoint) -> dict[int, Link]:
+    endpoint.wait(0)
+    return endpoint.links
