@@ -90,9 +90,11 @@ class World:
 
     def partition(self, groups: Sequence[Sequence[PeerId]]) -> None:
         self.network.partition(groups)
+        self.suite.on_partition(groups)
 
     def heal(self) -> None:
         self.network.heal()
+        self.suite.on_partition(())
 
     def apply(self, fault: AnyFault) -> None:
         match fault:

@@ -673,6 +673,15 @@ def leads_on_unheard(forge: Forge) -> None:
         forge.event(3, Tick())
 
 
+def minority_commits_a_new_proposal(forge: Forge) -> None:
+    legal_broadcast(forge)
+    forge.propose(3, batch("1.5"), 1, 2)
+    forge.suite.on_partition([[3], [1, 2]])
+    forge.effects(3, Deliver(batch("1.5")))  # may be: acks that had arrived
+    forge.propose(3, batch("1.6"))
+    forge.effects(3, Deliver(batch("1.6")))
+
+
 FORGED = {
     "INV-1": [two_established],
     "INV-2": [two_synchronizing],
@@ -739,6 +748,7 @@ FORGED = {
     "INV-27": [number_used_again, told_another_name],
     "INV-29": [applied_twice, failed_but_took_effect],
     "INV-30": [leads_on_unheard],
+    "INV-31": [minority_commits_a_new_proposal],
 }
 
 CASES = [(name, forged) for name, forgeries in FORGED.items() for forged in forgeries]
@@ -782,6 +792,18 @@ def test_a_torn_tail_and_an_unfinished_truncation_recover_in_part() -> None:
         forge.boot(1, end=end, epoch=1)
 
 
+def test_a_repair_at_recovery_makes_nothing_durable_that_was_not() -> None:
+    """INV-18, Z-2: currentEpoch is saved after a recovery that lost an append which was never flushed."""
+    forge = Forge()
+    legal_broadcast(forge)
+    forge.propose(3, batch("1.5"), 1)
+    forge.append(1, batch("1.5"))
+    forge.stop(1)
+    forge.machine(1, MachineEvent.STARTED)
+    forge.event(1, Start())
+    forge.effects(1, Restore(History(0, (), (), z("1.4"))), SaveCurrentEpoch(1), Entered(LOOKING, Phase.ELECTION, 1, 0))
+
+
 def test_a_leader_that_is_heard_stays() -> None:
     """INV-30"""
     forge = Forge()
@@ -789,6 +811,17 @@ def test_a_leader_that_is_heard_stays() -> None:
     for _ in range(30):
         forge.event(3, Tick())
         forge.receive(3, 1, Ping(z("1.4")))
+
+
+def test_a_majority_goes_on_and_a_healed_minority_too() -> None:
+    """INV-31"""
+    forge = Forge()
+    legal_broadcast(forge)
+    forge.suite.on_partition([[1, 3], [2]])
+    forge.write(3, batch("1.5"), 1)
+    forge.suite.on_partition([[3], [1, 2]])
+    forge.suite.on_partition(())
+    forge.write(3, batch("1.6"), 1)
 
 
 def test_a_flush_covers_what_was_acked() -> None:

@@ -1,6 +1,7 @@
 """What an invariant is: a small object that sees what servers show, and objects by raising InvariantError."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from lab.zab.config import PeerId
@@ -28,6 +29,13 @@ class InvariantError(AssertionError):
     def __reduce__(self) -> tuple[Any, ...]:
         name = self.invariant
         return InvariantError, (name, str(self)[len(name) + 2 :])
+
+
+@dataclass(frozen=True)
+class Parted:
+    """Only servers of one side reach each other from now on; without sides everybody reaches everybody."""
+
+    sides: tuple[tuple[PeerId, ...], ...]
 
 
 def sees(*kinds: Any) -> Callable[[_Method], _Method]:

@@ -45,6 +45,7 @@ class Shown:
     appended: Zxid = NO_ZXID  # end of everything that was given to its log
     in_hand: StorageEffect | None = None  # begun, not known to be done
     uncertain: tuple[StorageEffect, ...] = ()  # in hand when a process died: done, or not, or in part
+    left: tuple[Zxid, Zxid] = (NO_ZXID, NO_ZXID)  # `durable` and `appended` when it died
     accepted: Epoch = 0
     current: Epoch = 0
     entitled: bool = True  # to vote: a wiped disk is not until it was brought level (Z-12)
@@ -115,7 +116,6 @@ class Facts:
             self._settle(shown)
         if shown.recovering and effect.state is ServerState.LOOKING:
             shown.recovering, shown.known = False, True
-            shown.durable = shown.appended = shown.applied  # recovery makes durable what it found (Z-7)
             shown.uncertain = ()
             shown.current = effect.epoch
             shown.accepted = max(shown.accepted, effect.epoch)
@@ -174,7 +174,11 @@ class Facts:
 
     @sees(Restore)
     def _on_restore(self, server: PeerId, effect: Restore) -> None:
-        self.of[server].applied = effect.history.last
+        shown = self.of[server]
+        shown.applied = effect.history.last
+        if shown.recovering:  # what is found is durable by now (Z-7)
+            shown.left = shown.durable, shown.appended
+            shown.durable = shown.appended = shown.applied
 
     # -- disks
 

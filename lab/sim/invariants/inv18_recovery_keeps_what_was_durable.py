@@ -20,7 +20,7 @@ class RecoveryKeepsWhatWasDurable(Invariant):
         shown = self.facts.of[server]
         if not (shown.recovering and shown.known and effect.state is ServerState.LOOKING):
             return
-        end, certain = shown.applied, shown.durable
+        end, (certain, possible) = shown.applied, shown.left
         for unfinished in shown.uncertain:
             if isinstance(unfinished, Truncate) and self.facts.contains(certain, unfinished.zxid):
                 certain = unfinished.zxid
@@ -28,9 +28,9 @@ class RecoveryKeepsWhatWasDurable(Invariant):
             return
         if not self.facts.contains(end, certain):
             raise self.error(f"server {server} recovers {show(end)}, durable was {show(certain)}")
-        if not self.facts.contains(shown.appended, end):
+        if not self.facts.contains(possible, end):
             raise self.error(
-                f"server {server} recovers {show(end)}, what was given to its log ends at {show(shown.appended)}"
+                f"server {server} recovers {show(end)}, what was given to its log ends at {show(possible)}"
             )
 
     @staticmethod

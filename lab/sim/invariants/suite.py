@@ -1,7 +1,7 @@
 """All invariants at work on one world."""
 
 import pkgutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import cache
 from importlib import import_module
 
@@ -9,7 +9,7 @@ import lab.sim.invariants
 from lab.service.events import ServerEvent
 from lab.service.server import Server
 from lab.service.transactions import MultiTxn
-from lab.sim.invariants.base import Handler, Invariant, handlers_of
+from lab.sim.invariants.base import Handler, Invariant, Parted, handlers_of
 from lab.sim.invariants.facts import Facts
 from lab.sim.invariants.fold import Fold
 from lab.sim.invariants.rest import Rest
@@ -94,6 +94,11 @@ class Suite(Observer):
     def on_machine(self, server: PeerId, what: MachineEvent) -> None:
         for handler in self._plain.get(what, ()):
             handler(server, what)
+
+    def on_partition(self, sides: Iterable[Iterable[PeerId]]) -> None:
+        parted = Parted(tuple(map(tuple, sides)))
+        for handler in self._plain.get(Parted, ()):
+            handler(0, parted)
 
     # -- when nothing happens
 

@@ -1,0 +1,220 @@
+"""What walks really reach: sync rows, roles, messages per phase, faults, rules (`python -m lab sim --coverage`).
+
+A walk proves something only about what happened in it.  Everything that the tables of `lab.zab.phases`, the rows of
+zab.md 4.3 and the rules of 4.7 name is listed, with how often it came about; what never did is said as well.  Rules are
+seen from outside: in events and effects, or in a function whose deciding branch ran.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lab.sim.mutants.planting import Patch
+from lab.sim.observer import MachineEvent, Observer
+from lab.sim.world import World
+from lab.storage import scan
+from lab.storage.log import Log
+from lab.zab import synchronizer
+from lab.zab.broadcast import Broadcast
+from lab.zab.config import PeerId
+from lab.zab.effects import Barrier, Entered, Install, PeerEffect, Send, StreamSnapshot
+from lab.zab.events import Notified, PeerDown, PeerUp, Received, SessionClosed, Timeout, Truncated
+from lab.zab.leader import Leader
+from lab.zab.learner import Learner
+from lab.zab.messages import AckEpoch, FollowerInfo, ObserverInfo, Phase, Ping, ServerState, SyncProgress
+from lab.zab.phases import HANDLER_PHASES, LEARNER_PHASES
+from lab.zab.state import PeerState
+
+Counts = Counter[tuple[str, str]]
+
+ROWS = ("R0b", "R1", "R2", "R3a", "R3d", "R4a", "R4d", "R5")
+STATES = (
+    *("LOOKING ELECTION",),
+    *(
+        f"{state} {phase}"
+        for state in ("LEADING", "FOLLOWING", "OBSERVING")
+        for phase in ("DISCOVERY", "SYNCHRONIZATION")
+    ),
+    *(f"{state} BROADCAST" for state in ("LEADING", "FOLLOWING", "OBSERVING")),
+)
+HAPPENINGS = (*(what.value for what in MachineEvent), "link up", "link down", "session closed by the other end")
+RULES = {
+    "Z-1": "acks of an older session dropped",
+    "Z-2": "current epoch repaired before a vote",
+    "Z-3": "a Barrier that had appends to wait for",
+    "Z-4": "a leader stepped down before a greater promise",
+    "Z-6": "a torn tail cut at recovery",
+    "Z-9": "a new session, or incarnation, ended an older one",
+    "Z-10": "a segment cut inside at a TRUNC",
+    "Z-11": "a TRUNC that was not possible",
+    "Z-11 SNAP": "a snapshot installed",
+    "Z-12": "a server that may not vote",
+    "Z-12 -1": "an ACKEPOCH that is not to be counted",
+    "Z-13": "a tree kept for a learner",
+    "Z-15": "an announcement heard while looking",
+    "Z-16": "a round of pings for a sync",
+    "Z-17": "a quiet period that ran out",
+    "Z-18": "a learner that reported what it had taken in",
+}
+
+
+def named() -> list[tuple[str, str]]:
+    """Everything that walks should reach, in the order of the table."""
+    return [
+        *(("sync row", row) for row in ROWS),
+        *(("state", state) for state in STATES),
+        *(("learner gets", f"{message.__name__} in {phase.name}") for phase, message in LEARNER_PHASES),
+        *(("leader gets", f"{message.__name__} in {stage.name}") for stage, message in HANDLER_PHASES),
+        *(("happening", what) for what in HAPPENINGS),
+        *(("rule", f"{rule}: {what}") for rule, what in RULES.items()),
+    ]
+
+
+class CoverageObserver(Observer):
+    """Counts into `counts`."""
+
+    def __init__(self, world: World, counts: Counts) -> None:
+        self._world = world
+        self._counts = counts
+
+    def _note(self, section: str, what: str) -> None:
+        self._counts[section, what] += 1
+
+    def _note_rule(self, rule: str) -> None:
+        self._counts["rule", f"{rule}: {RULES[rule]}"] += 1
+
+    def on_event(self, server: PeerId, event: Any) -> None:
+        match event:
+            case Received():
+                self._on_received(server, event)
+            case PeerUp():
+                self._note("happening", "link up")
+            case PeerDown():
+                self._note("happening", "link down")
+            case SessionClosed():
+                self._note("happening", "session closed by the other end")
+            case Truncated(history=None):
+                self._note_rule("Z-11")
+            case Timeout("finalize"):
+                self._note_rule("Z-17")
+            case Notified(_, notification) if notification.announce:
+                running = self._world.machines[server].server
+                if running is not None and running.peer.role is None:
+                    self._note_rule("Z-15")
+
+    def _on_received(self, server: PeerId, event: Received) -> None:
+        running, message = self._world.machines[server].server, event.message
+        role = running.peer.role if running is not None else None
+        name = type(message).__name__
+        if isinstance(role, Learner) and event.session == role.session:
+            self._note("learner gets", f"{name} in {role.phase.name}")
+        elif isinstance(role, Leader):
+            handler = role.handlers.get(event.sender)
+            if isinstance(message, FollowerInfo | ObserverInfo):
+                self._note("leader gets", f"{name} in CONNECTED")
+                if handler is not None:
+                    self._note_rule("Z-9")
+                if role.epoch and message.accepted_epoch > role.epoch:
+                    self._note_rule("Z-4")
+            elif handler is not None and handler.session == event.session:
+                self._note("leader gets", f"{name} in {handler.stage.name}")
+
+    def on_effect(self, server: PeerId, effect: PeerEffect) -> None:
+        match effect:
+            case Entered(state, phase):
+                self._note("state", f"{ServerState(state).name} {Phase(phase).name}")
+            case Send(_, FollowerInfo(_, False)):
+                self._note_rule("Z-12")
+            case Send(_, AckEpoch(-1)):
+                self._note_rule("Z-12 -1")
+            case Send(_, Ping(_, nonce)) if nonce and self._leads(server):
+                self._note_rule("Z-16")
+            case Send(_, SyncProgress(consumed)) if consumed:
+                self._note_rule("Z-18")
+            case Install(last=True):
+                self._note_rule("Z-11 SNAP")
+            case StreamSnapshot():
+                self._note_rule("Z-13")
+            case Barrier():
+                shown = self._world.suite.facts.of[server]
+                if shown.appended > shown.durable:
+                    self._note_rule("Z-3")
+
+    def _leads(self, server: PeerId) -> bool:
+        return self._world.suite.facts.is_leader(server)
+
+    def on_machine(self, server: PeerId, what: MachineEvent) -> None:  # noqa: ARG002
+        self._note("happening", what.value)
+
+
+@contextmanager
+def counted(counts: Counts) -> Iterator[None]:
+    """Count what shows in no event: functions of the lab, wrapped from outside."""
+    patch = Patch()
+
+    def note(rule: str) -> None:
+        counts["rule", f"{rule}: {RULES[rule]}"] += 1
+
+    def rows(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def plan(*args: Any) -> Any:
+            made = plain(*args)
+            if made.first is not None:
+                counts["sync row", made.row] += 1
+            return made
+
+        return plan
+
+    plain_reset, plain_repair = Broadcast.reset_ack, PeerState.repair_current_epoch
+    plain_cut, plain_tail = Log._cut_segment, scan._cut_tail
+
+    def reset_ack(self: Broadcast, voter: PeerId) -> None:
+        if self.acked[voter] > self._epoch_start:
+            note("Z-1")
+        plain_reset(self, voter)
+
+    def repair(self: PeerState) -> list[PeerEffect]:
+        effects = plain_repair(self)
+        if effects:
+            note("Z-2")
+        return effects
+
+    def cut_segment(self: Log, *args: Any) -> None:
+        note("Z-10")
+        plain_cut(self, *args)
+
+    def cut_tail(disk: Any, folder: str, files: Any, segments: Any) -> None:
+        if len(files) > len(segments):
+            note("Z-6")
+        plain_tail(disk, folder, files, segments)
+
+    try:
+        patch(synchronizer, "plan_sync", rows(vars(synchronizer)["plan_sync"]))
+        patch(synchronizer, "plan_from_disk", rows(vars(synchronizer)["plan_from_disk"]))
+        patch(Broadcast, "reset_ack", reset_ack)
+        patch(PeerState, "repair_current_epoch", repair)
+        patch(Log, "_cut_segment", cut_segment)
+        patch(scan, "_cut_tail", cut_tail)
+        yield
+    finally:
+        patch.undo()
+
+
+def cover(seed: int) -> tuple[Finding | None, Counts]:
+    """Walk the seed, and count what it reached."""
+    counts: Counts = Counter()
+    with counted(counts):
+        world = World.from_seed(seed)
+        world.observers.add(CoverageObserver(world, counts))
+        return examine_world(seed, world), counts
+
+
+def table(counts: Counts, seeds: int) -> str:
+    """What was reached, and below it what never was."""
+    items = named()
+    width = max(len(what) for _, what in items)
+    lines = [
+        f"{section:13} {what:{width}} {counts[section, what]:9}" for section, what in items if counts[section, what]
+    ]
+    missing = [f"{section:13} {what}" for section, what in items if not counts[section, what]]
+    return "\n".join([*lines, f"never reached by {seeds} seeds: {len(missing)} of {len(items)}", *missing])
