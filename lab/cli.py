@@ -209,14 +209,15 @@ def bench(results: Path, reports: Path, **asked: Any) -> int:
 @click.option("--from", "first", type=click.IntRange(0), default=0, show_default=True, help="the first of them")
 @click.option("--seed", type=click.IntRange(0), help="this one only")
 @click.option("--trace", "is_traced", is_flag=True, help="with --seed: print what every server did")
-def sim(seeds: int, first: int, seed: int | None, is_traced: bool) -> int:
+@click.option("--coverage", "is_covered", is_flag=True, help="print what the seeds reached, and what they never did")
+def sim(seeds: int, first: int, seed: int | None, is_traced: bool, is_covered: bool) -> int:
     """Break the protocol on purpose in a deterministic world; stop at the first seed that shows a fault in it."""
     from lab.sim.explore import examine, trace
 
     if seed is None:
         if is_traced:
             raise click.UsageError("--trace needs --seed: which of them?")
-        finding = _first_finding(range(first, first + seeds))
+        finding = (_covered if is_covered else _first_finding)(range(first, first + seeds))
     else:
         finding = trace(seed, click.echo) if is_traced else examine(seed)
     if finding is not None:
@@ -224,6 +225,23 @@ def sim(seeds: int, first: int, seed: int | None, is_traced: bool) -> int:
         return 1
     click.echo(f"{seeds} seeds from {first}: nothing found" if seed is None else f"seed {seed}: nothing found")
     return 0
+
+
+def _covered(seeds: range) -> "Finding | None":
+    from contextlib import closing
+    from functools import partial
+
+    from lab.bench.lifeline import die_with_parent
+    from lab.sim.coverage import Counts, cover_many, table
+
+    lifeline, total = partial(die_with_parent, os.getpid()), Counts()
+    with closing(cover_many(seeds, len(os.sched_getaffinity(0)), lifeline)) as outcomes:
+        for finding, counts in outcomes:
+            total.update(counts)
+            if finding is not None:
+                return finding
+    click.echo(table(total, len(seeds)))
+    return None
 
 
 def _first_finding(seeds: range) -> "Finding | None":

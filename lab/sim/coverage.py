@@ -6,20 +6,33 @@ seen from outside: in events and effects, or in a function whose deciding branch
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lab.service.server import Server
+from lab.sim.explore import Finding, examine
 from lab.sim.mutants.planting import Patch
 from lab.sim.observer import MachineEvent, Observer
-from lab.sim.world import World
+from lab.sim.workers import working
 from lab.storage import scan
 from lab.storage.log import Log
 from lab.zab import synchronizer
 from lab.zab.broadcast import Broadcast
 from lab.zab.config import PeerId
-from lab.zab.effects import Barrier, Entered, Install, PeerEffect, Send, StreamSnapshot
-from lab.zab.events import Notified, PeerDown, PeerUp, Received, SessionClosed, Timeout, Truncated
+from lab.zab.effects import (
+    Append,
+    Barrier,
+    Entered,
+    Install,
+    PeerEffect,
+    SaveAcceptedEpoch,
+    SaveCurrentEpoch,
+    Send,
+    StreamSnapshot,
+    Truncate,
+)
+from lab.zab.events import Flushed, Notified, PeerDown, PeerUp, Received, SessionClosed, Timeout, Truncated
 from lab.zab.leader import Leader
 from lab.zab.learner import Learner
 from lab.zab.messages import AckEpoch, FollowerInfo, ObserverInfo, Phase, Ping, ServerState, SyncProgress
@@ -27,6 +40,8 @@ from lab.zab.phases import HANDLER_PHASES, LEARNER_PHASES
 from lab.zab.state import PeerState
 
 Counts = Counter[tuple[str, str]]
+
+_SEEDS_A_TASK = 8
 
 ROWS = ("R0b", "R1", "R2", "R3a", "R3d", "R4a", "R4d", "R5")
 STATES = (
@@ -74,15 +89,23 @@ def named() -> list[tuple[str, str]]:
 class CoverageObserver(Observer):
     """Counts into `counts`."""
 
-    def __init__(self, world: World, counts: Counts) -> None:
-        self._world = world
+    def __init__(self, counts: Counts) -> None:
         self._counts = counts
+        self._running: dict[PeerId, Server] = {}  # as of the last step
+        self._unflushed: set[PeerId] = set()
 
     def _note(self, section: str, what: str) -> None:
         self._counts[section, what] += 1
 
     def _note_rule(self, rule: str) -> None:
         self._counts["rule", f"{rule}: {RULES[rule]}"] += 1
+
+    def on_stepped(self, server: PeerId, running: Server) -> None:
+        self._running[server] = running
+
+    def _role_of(self, server: PeerId) -> Leader | Learner | None:
+        running = self._running.get(server)
+        return running.peer.role if running is not None else None
 
     def on_event(self, server: PeerId, event: Any) -> None:
         match event:
@@ -99,13 +122,13 @@ class CoverageObserver(Observer):
             case Timeout("finalize"):
                 self._note_rule("Z-17")
             case Notified(_, notification) if notification.announce:
-                running = self._world.machines[server].server
-                if running is not None and running.peer.role is None:
+                if self._role_of(server) is None:
                     self._note_rule("Z-15")
+            case Flushed():
+                self._unflushed.discard(server)
 
     def _on_received(self, server: PeerId, event: Received) -> None:
-        running, message = self._world.machines[server].server, event.message
-        role = running.peer.role if running is not None else None
+        role, message = self._role_of(server), event.message
         name = type(message).__name__
         if isinstance(role, Learner) and event.session == role.session:
             self._note("learner gets", f"{name} in {role.phase.name}")
@@ -128,23 +151,25 @@ class CoverageObserver(Observer):
                 self._note_rule("Z-12")
             case Send(_, AckEpoch(-1)):
                 self._note_rule("Z-12 -1")
-            case Send(_, Ping(_, nonce)) if nonce and self._leads(server):
+            case Send(_, Ping(_, nonce)) if nonce and isinstance(self._role_of(server), Leader):
                 self._note_rule("Z-16")
             case Send(_, SyncProgress(consumed)) if consumed:
                 self._note_rule("Z-18")
-            case Install(last=True):
-                self._note_rule("Z-11 SNAP")
             case StreamSnapshot():
                 self._note_rule("Z-13")
+            case Append():
+                self._unflushed.add(server)
             case Barrier():
-                shown = self._world.suite.facts.of[server]
-                if shown.appended > shown.durable:
+                if server in self._unflushed:
                     self._note_rule("Z-3")
+                self._unflushed.discard(server)
+            case SaveAcceptedEpoch() | SaveCurrentEpoch() | Truncate() | Install():
+                self._unflushed.discard(server)
+                if isinstance(effect, Install) and effect.last:
+                    self._note_rule("Z-11 SNAP")
 
-    def _leads(self, server: PeerId) -> bool:
-        return self._world.suite.facts.is_leader(server)
-
-    def on_machine(self, server: PeerId, what: MachineEvent) -> None:  # noqa: ARG002
+    def on_machine(self, server: PeerId, what: MachineEvent) -> None:
+        self._unflushed.discard(server)
         self._note("happening", what.value)
 
 
@@ -166,7 +191,7 @@ def counted(counts: Counts) -> Iterator[None]:
         return plan
 
     plain_reset, plain_repair = Broadcast.reset_ack, PeerState.repair_current_epoch
-    plain_cut, plain_tail = Log._cut_segment, scan._cut_tail
+    plain_cut, plain_cut_to = Log._cut_segment, scan._cut_to
 
     def reset_ack(self: Broadcast, voter: PeerId) -> None:
         if self.acked[voter] > self._epoch_start:
@@ -183,10 +208,10 @@ def counted(counts: Counts) -> Iterator[None]:
         note("Z-10")
         plain_cut(self, *args)
 
-    def cut_tail(disk: Any, folder: str, files: Any, segments: Any) -> None:
-        if len(files) > len(segments):
+    def cut_to(disk: Any, folder: str, files: Any, chain: Any) -> None:
+        if len(files) > chain.start + len(chain.segments):
             note("Z-6")
-        plain_tail(disk, folder, files, segments)
+        plain_cut_to(disk, folder, files, chain)
 
     try:
         patch(synchronizer, "plan_sync", rows(vars(synchronizer)["plan_sync"]))
@@ -194,7 +219,7 @@ def counted(counts: Counts) -> Iterator[None]:
         patch(Broadcast, "reset_ack", reset_ack)
         patch(PeerState, "repair_current_epoch", repair)
         patch(Log, "_cut_segment", cut_segment)
-        patch(scan, "_cut_tail", cut_tail)
+        patch(scan, "_cut_to", cut_to)
         yield
     finally:
         patch.undo()
@@ -204,9 +229,13 @@ def cover(seed: int) -> tuple[Finding | None, Counts]:
     """Walk the seed, and count what it reached."""
     counts: Counts = Counter()
     with counted(counts):
-        world = World.from_seed(seed)
-        world.observers.add(CoverageObserver(world, counts))
-        return examine_world(seed, world), counts
+        return examine(seed, observers=[CoverageObserver(counts)]), counts
+
+
+def cover_many(seeds: range, workers: int, lifeline: Callable[[], object]) -> Generator[tuple[Finding | None, Counts]]:
+    """One outcome per seed, in their order, from that many processes; each calls `lifeline` first."""
+    with working(workers, lifeline) as pool:
+        yield from pool.map(cover, seeds, chunksize=_SEEDS_A_TASK)
 
 
 def table(counts: Counts, seeds: int) -> str:

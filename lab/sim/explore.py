@@ -4,16 +4,14 @@ A seed fixes the ensemble, its settings, the load and every fault.  Chaos checks
 and within a bound everybody must serve and hold what was acknowledged to anybody.
 """
 
-import multiprocessing
-import signal
-from collections.abc import Callable, Generator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterable
 
 import msgspec
 
 from lab.sim.chaos import Chaos
-from lab.sim.observer import EffectObserver
+from lab.sim.observer import EffectObserver, Observer
 from lab.sim.trace import trace_effect
+from lab.sim.workers import working
 from lab.sim.world import World
 from lab.zab.config import PeerId
 from lab.zab.effects import PeerEffect
@@ -53,7 +51,7 @@ def walk(world: World, ticks: int = CHAOS_TICKS) -> World:
     return world
 
 
-def examine(seed: int, watch: Watch | None = None) -> Finding | None:
+def examine(seed: int, watch: Watch | None = None, observers: Iterable[Observer] = ()) -> Finding | None:
     """Walk the seed; None if nothing was wrong.  `watch` sees every effect of every server, in order."""
     world, steps = World.from_seed(seed), 0
 
@@ -63,7 +61,8 @@ def examine(seed: int, watch: Watch | None = None) -> Finding | None:
         if watch is not None:
             watch(server, effect)
 
-    world.observers.add(EffectObserver(count))
+    for observer in (EffectObserver(count), *observers):
+        world.observers.add(observer)
     try:
         walk(world)
     except Exception as error:  # noqa: BLE001 - whatever stops a server or breaks a promise is what is looked for
@@ -87,14 +86,5 @@ def trace(seed: int, write: Callable[[str], object]) -> Finding | None:
 
 def examine_many(seeds: range, workers: int, lifeline: Callable[[], object]) -> Generator[Finding | None]:
     """One outcome per seed, in their order, from that many processes; each calls `lifeline` first."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(lifeline,))
-    try:
+    with working(workers, lifeline) as pool:
         yield from pool.map(examine, seeds, chunksize=_SEEDS_A_TASK)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker(lifeline: Callable[[], object]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    lifeline()

@@ -1,10 +1,8 @@
 """What catches a mutant: random walks, seed after seed, then the scenario that was written for it, if there is one."""
 
-import multiprocessing
 import re
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 
 import msgspec
 
@@ -12,6 +10,7 @@ from lab.sim.explore import examine
 from lab.sim.invariants.base import InvariantError
 from lab.sim.mutants.planting import every_mutant
 from lab.sim.script import Script
+from lab.sim.workers import working
 from lab.storage.errors import StorageError
 
 SEEDS_MAX = 2_000
@@ -69,16 +68,7 @@ def _by_words(finding: str) -> str:
 
 def hunt_all(workers: int, lifeline: Callable[[], object], seeds_max: int = SEEDS_MAX) -> Iterator[Catch]:
     """Every mutant, in processes of their own that call `lifeline` first; as they are caught, in no order."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(lifeline,))
-    try:
+    with working(workers, lifeline) as pool:
         hunts = [pool.submit(hunt, name, seeds_max) for name in every_mutant()]
         for done in as_completed(hunts):
             yield done.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker(lifeline: Callable[[], object]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    lifeline()
