@@ -104,6 +104,7 @@ def commands() -> None:
 @_option("cpu_share", "of one CPU for each server  [default: no limit]", type=float, show_default=False)
 @_option("max_outstanding", "uncommitted batches at the leader; 0: unbounded", type=int)
 @_option("batch_txns_max", "transactions in one proposal", type=int)
+@_option("snap_count", "transactions between snapshots of a server's own disk; 0: none", type=int)
 @JSON
 def trial(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
     """Measure one workload on one ensemble, and verify it."""

@@ -58,6 +58,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "cpu_share": ((lambda share: CPU_SHARE_LEAST <= share <= 1), f"at least {CPU_SHARE_LEAST:g}, at most 1"),
     "max_outstanding": _between(0, 1 << 20),
     "batch_txns_max": _between(1, 1 << 20),
+    "snap_count": _between(0, 1 << 30),
     "death_detection": _one_of(*DEATH_DETECTIONS),
     "tick_ms": _between(1, 60_000),
     "sync_limit_ticks": _between(2, 10_000),

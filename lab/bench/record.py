@@ -98,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cpu_share: float | None = None
     max_outstanding: int = 0
     batch_txns_max: int = 4096
+    snap_count: int = 0  # transactions between snapshots of a server's own disk; 0: none, as in records without it
     death_detection: str = "pidfd"
     network: str = "none"
     tick_ms: int = 100

@@ -24,6 +24,7 @@ def make_target(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTa
         init_limit_ticks=settings.init_limit_ticks,
         max_outstanding=settings.max_outstanding,
         batch_txns_max=settings.batch_txns_max,
+        snap_count=settings.snap_count,
         finalize_early=settings.finalize_early,
         data_dir=data_dir,
         seed=settings.seed,
