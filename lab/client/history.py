@@ -70,4 +70,6 @@ class ReplicaState(msgspec.Struct, frozen=True, array_like=True):
     digest: int | None  # None: the target has none
     nodes: dict[str, Znode]
     log: list[tuple[Zxid, Zxid]] | None  # runs (first, last) in its log, its snapshot base as (0, base); None: no log
-    took_effect: dict[str, int]  # "session:cxid" of asked-for unknown requests in the log -> zxid, -1 = as an error
+    # "session:cxid" of asked-for unknown requests in the log -> zxid, -1 = as an error.  One that is missing did not
+    # happen if the log has no base; else it may have been purged, and nobody can tell.
+    took_effect: dict[str, int]

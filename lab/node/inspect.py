@@ -75,7 +75,10 @@ def _private(path: str, flags: int) -> int:
 
 
 def _fates(store: ReadableStore, asked: set[tuple[int, int]]) -> dict[str, int]:
-    """zxid by "session:cxid" of those of `asked` that stand in the log; -1 for one that stands there as an error."""
+    """zxid by "session:cxid" of those of `asked` that stand in the log; -1 for one that stands there as an error.
+
+    One that is missing did not happen only if the log is whole: nobody knows what was purged (`workloads.checks`).
+    """
     fates: dict[str, int] = {}
     for batch in store.batches() if asked else ():
         for zxid, txn in enumerate(decode_txns(batch.body), batch.first):

@@ -66,6 +66,7 @@ def restarted(disk: MemoryDisk, **settings: object) -> tuple[FileStore, Held, li
 # -- recovery
 
 
+@pytest.mark.covers("S34", "S31")
 def test_recovery_starts_from_the_newest_snapshot_and_replays_what_follows() -> None:
     disk, _, held = served(2)
     _, found, lines = restarted(disk)
@@ -73,6 +74,7 @@ def test_recovery_starts_from_the_newest_snapshot_and_replays_what_follows() -> 
     assert lines == []
 
 
+@pytest.mark.covers("S34", "X-29")
 @pytest.mark.parametrize("how", ["empty", "cut", "flipped"])
 def test_a_damaged_snapshot_is_passed_over_for_an_older_one_with_one_line(how: str) -> None:
     disk, _, held = served(2)  # X-29 is `empty`
@@ -85,6 +87,7 @@ def test_a_damaged_snapshot_is_passed_over_for_an_older_one_with_one_line(how: s
     assert walk(store.truncate(2, z(1, 3)).history) == held.upto(z(1, 3))  # type: ignore[arg-type]
 
 
+@pytest.mark.covers("X-29")
 def test_if_no_snapshot_is_whole_recovery_refuses_and_names_the_newest() -> None:
     disk, _, _ = served(2)
     for label in (0, z(1, 6), z(1, 12)):
@@ -108,6 +111,7 @@ def test_an_older_snapshot_will_not_do_if_its_log_does_not_reach_the_damaged_one
     assert disk.files() == before
 
 
+@pytest.mark.covers("S34")
 def test_no_more_than_the_newest_hundred_snapshots_are_tried() -> None:
     disk, _, _ = served(1)
     newest = labels_of(disk)[-1]
@@ -118,6 +122,7 @@ def test_no_more_than_the_newest_hundred_snapshots_are_tried() -> None:
         restarted(disk)
 
 
+@pytest.mark.covers("Z-8")
 def test_an_unfinished_snapshot_is_never_read_and_leaves_no_trace() -> None:
     disk, store, held = served(1)
     store.begin_snapshot(z(1, 8), tree_at(z(1, 8)))
@@ -132,6 +137,7 @@ def test_an_unfinished_snapshot_is_never_read_and_leaves_no_trace() -> None:
 # -- the log
 
 
+@pytest.mark.covers("X-30")
 @pytest.mark.parametrize("size", [0, 1, 20])
 @pytest.mark.parametrize("fsync", [True, False])
 def test_a_newest_segment_without_its_whole_header_holds_nothing(size: int, fsync: bool) -> None:
@@ -173,6 +179,7 @@ def test_damage_in_the_log_behind_the_newest_snapshot_is_refused() -> None:
 # -- TRUNC
 
 
+@pytest.mark.covers("X-14", "Z-11")
 def test_a_cut_below_a_snapshot_takes_the_snapshot_with_it() -> None:
     disk, store, held = served(2)  # X-14, H-5
     history = store.truncate(2, z(1, 11)).history
@@ -255,6 +262,7 @@ def enumerate_crashes(
         operations += 1
 
 
+@pytest.mark.covers("Z-8")
 @SHARES
 @pytest.mark.parametrize("fsync", [True, False])
 def test_power_cut_at_every_operation_of_a_snapshot_and_its_purge_loses_nothing(fsync: bool, share: float) -> None:

@@ -1,5 +1,6 @@
 """When a server takes a snapshot of its own disk: zab.md 7.3, Z-8."""
 
+import pytest
 from zab_parties import (
     THREE,
     Party,
@@ -13,7 +14,7 @@ from zab_parties import (
 
 from lab.zab.config import ZabConfig
 from lab.zab.effects import Append, Barrier, Deliver, EndSnapshot, TakeSnapshot
-from lab.zab.events import PeerDown, SnapshotWritten, Submit, Tick
+from lab.zab.events import PeerDown, PeerUp, SnapshotWritten, Submit, Tick
 from lab.zab.messages import Ack, Commit, Diff, LeaderInfo, NewLeader, Ping, Proposal, UpToDate
 from lab.zab.own_snapshots import OVERDUE_TICKS
 
@@ -38,6 +39,7 @@ def test_servers_draw_their_moments_between_half_of_the_count_and_all_of_it():
     assert {5, 6, 7, 8, 9, 10} == COUNTS
 
 
+@pytest.mark.covers("Z-8", "X-14")
 def test_a_snapshot_is_of_what_is_applied_and_flushed_and_stands_last():
     learner = serving()
     gen = learner.peer.state_of_zab.gen
@@ -82,6 +84,7 @@ def test_nothing_is_snapshot_before_broadcast_and_what_was_recovered_counts():
     assert learner.all(TakeSnapshot) == [TakeSnapshot(learner.peer.state_of_zab.gen, z("1.12"))]
 
 
+@pytest.mark.covers("Z-8")
 def test_a_snapshot_that_waits_for_a_late_disk_for_a_second_makes_it_flush():
     learner = serving()
     gen = learner.peer.state_of_zab.gen
@@ -135,6 +138,7 @@ def test_one_that_failed_is_dropped_and_the_next_comes_in_its_turn():
     assert learner.all(TakeSnapshot)
 
 
+@pytest.mark.covers("Z-8")
 def test_one_begun_in_another_generation_of_the_log_is_dropped():
     learner = serving()
     gen = learner.peer.state_of_zab.gen
@@ -159,3 +163,22 @@ def test_none_at_all_if_the_count_is_0():
     learner.flush("1.1000")
     assert learner.all(Deliver)
     assert not learner.all(TakeSnapshot)
+
+
+@pytest.mark.covers("X-38")
+def test_an_election_and_a_DIFF_neither_load_a_snapshot_nor_write_one():
+    learner = serving(log=batches(("1.1", 4)), accepted=1, current=1)
+    seen = set[str]()
+    for epoch in (3, 4, 5):
+        for message in (PeerDown(3, 103), PeerUp(3, 100 + epoch)):
+            learner.step(message)
+            seen |= set(learner.kinds())
+        assert learner.peer.phase.name == "ELECTION"
+        for voter in (2, 3):
+            learner.vote(voter, 3, epoch=9, zxid=z("9.9"), round_=epoch)
+            seen |= set(learner.kinds())
+        for message in (LeaderInfo(epoch), Diff(z("1.4")), NewLeader(epoch), UpToDate()):
+            tell(learner, message)
+            seen |= set(learner.kinds())
+        assert learner.peer.phase.name == "BROADCAST"
+    assert not seen & {"Restore", "Install", "LoadSnapshot", "TakeSnapshot", "Truncate"}
