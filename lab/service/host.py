@@ -164,8 +164,8 @@ class Store(Protocol):
     def snapshot_outcome(self) -> bool | None:
         """None while the one that was begun is being written, then whether it is whole and durable."""
 
-    def end_snapshot(self, *, keep: bool) -> None:
-        """Keep the one that was written, and purge what it makes superfluous; or drop it (zab.md 7.6)."""
+    def end_snapshot(self, *, keep: bool, log_after: Zxid | None) -> None:
+        """Keep the one that was written and purge what it makes superfluous, but no log after that; or drop it."""
 
 
 class Snapshots(Protocol):
@@ -379,8 +379,8 @@ class Host:
                 self._links.flush()  # what may leave already need not wait for a copy of this process
                 self._store.begin_snapshot(zxid, chunks)
                 self._writing = (gen, zxid)
-            case EndSnapshot(keep):
-                self._store.end_snapshot(keep=keep)
+            case EndSnapshot(keep, log_after):
+                self._store.end_snapshot(keep=keep, log_after=log_after)
             case OpenSnapshot(learner, session, chunks):
                 self._snapshots.open(learner, session, chunks)
             case ReadSnapshot(learner, session):

@@ -156,8 +156,9 @@ def _show_disk(effect: PeerEffect) -> str | None:
             return f"install snapshot {show(zxid)} ({part})"
         case Barrier():
             return "barrier"
-        case EndSnapshot(keep):
-            return "keep snapshot" if keep else "drop snapshot"
+        case EndSnapshot(keep, log_after):
+            held = "" if log_after is None else f", and the log after {show(log_after)}"
+            return f"keep snapshot{held}" if keep else "drop snapshot"
         case ReadLog(learner, _, after, until, _):
             return f"read log for {learner} after {show(after)} up to {show(until)}"
     return None

@@ -138,7 +138,7 @@ class MemoryStore:
     def snapshot_outcome(self) -> bool | None:
         return False
 
-    def end_snapshot(self, *, keep: bool) -> None: ...
+    def end_snapshot(self, *, keep: bool, log_after: Zxid | None) -> None: ...
 
     def save_accepted_epoch(self, epoch: Epoch) -> None:  # noqa: ARG002
         self.barrier()

@@ -265,7 +265,7 @@ class FileStore:
         assert self._own_snapshot is not None, "no snapshot was begun"
         return self._own_snapshot.outcome()
 
-    def end_snapshot(self, *, keep: bool) -> None:
+    def end_snapshot(self, *, keep: bool, log_after: Zxid | None) -> None:
         snapshot, self._own_snapshot = self._own_snapshot, None
         assert snapshot is not None, "no snapshot was begun"
         if not keep:
@@ -275,7 +275,8 @@ class FileStore:
         assert self._generation is not None
         folder = self._generation.folder
         self._generation = Generation(folder, snapshot.zxid, snapshot.keep())
-        self._log.purge(purge_snapshots(self._disk, folder, self._snap_retain_count))
+        oldest = purge_snapshots(self._disk, folder, self._snap_retain_count)
+        self._log.purge(oldest if log_after is None else min(oldest, log_after))
 
     def save_accepted_epoch(self, epoch: Epoch) -> None:
         self.barrier()

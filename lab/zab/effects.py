@@ -100,9 +100,13 @@ class ReadLog(Effect, frozen=True):
 
 
 class EndSnapshot(Effect, frozen=True):
-    """The snapshot of the own disk that was written: give it its name, durably, or drop it (Z-8)."""
+    """The snapshot of the own disk that was written: give it its name, durably, and purge, or drop it (Z-8).
+
+    `log_after`: a learner is being sent the log from there on, so the purge stops there (Z-18); None: nobody is.
+    """
 
     keep: bool
+    log_after: Zxid | None = None
 
 
 class ReadSnapshot(Effect, frozen=True):

@@ -46,7 +46,7 @@ from lab.zab.messages import (
 from lab.zab.phases import HANDLER_PHASES, Bootstrap
 from lab.zab.state import PeerState
 from lab.zab.synchronizer import Synchronizer
-from lab.zab.zxid import counter_of, epoch_of, is_leap, make_zxid, show
+from lab.zab.zxid import Zxid, counter_of, epoch_of, is_leap, make_zxid, show
 
 PROPOSALS = "proposals"  # the timer of `proposal_timeout_ms`
 
@@ -86,6 +86,11 @@ class Leader:
     def synchronizer(self) -> Synchronizer:
         assert self._synchronizer is not None, "the epoch is not known yet"
         return self._synchronizer
+
+    @property
+    def lowest_cursor(self) -> Zxid | None:
+        """How far the learner that is furthest behind has been sent its history; None if nobody is being sent any."""
+        return min((h.feed.cursor for h in self.handlers.values() if h.feed is not None), default=None)
 
     @property
     def tail(self) -> list[TxnBatch]:

@@ -161,7 +161,8 @@ class Peer:
                 return role.on_snapshot_read(event) if isinstance(role, Leader) else []
             case SnapshotWritten(gen, _, ok):
                 self._own_snapshots.end()
-                return [EndSnapshot(keep=ok and gen == self.state_of_zab.gen)]
+                log_after = role.lowest_cursor if isinstance(role, Leader) else None
+                return [EndSnapshot(ok and gen == self.state_of_zab.gen, log_after)]
             case Start():
                 return self._start()
         raise AssertionError(f"unknown event {event}")

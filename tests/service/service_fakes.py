@@ -62,7 +62,7 @@ class FakeStore:
     def snapshot_outcome(self) -> bool | None:
         return self.outcome
 
-    def end_snapshot(self, *, keep: bool) -> None:
+    def end_snapshot(self, *, keep: bool, log_after: int | None) -> None:
         self.log.append("keep snapshot" if keep else "drop snapshot")
 
 

@@ -102,12 +102,12 @@ def open_store(
     return store, store.recover()
 
 
-def take_snapshot(store: FileStore, zxid: Zxid) -> None:
+def take_snapshot(store: FileStore, zxid: Zxid, log_after: Zxid | None = None) -> None:
     """Begin, write and keep one."""
     store.begin_snapshot(zxid, tree_at(zxid))
     while (written := store.snapshot_outcome()) is None:
         pass
-    store.end_snapshot(keep=written)
+    store.end_snapshot(keep=written, log_after=log_after)
 
 
 def folder_of(disk: MemoryDisk) -> str:

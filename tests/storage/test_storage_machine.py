@@ -146,7 +146,7 @@ class StoreMachine(RuleBasedStateMachine):
         label, keep = self.writing, self.may_keep
         assert label is not None
         self.writing, log_base = None, self.log_base
-        self.store.end_snapshot(keep=keep)
+        self.store.end_snapshot(keep=keep, log_after=None)
         if keep:
             self.labels = [*self.labels, label][-self.retain :]
         assert labels_of(self.disk) == self.labels

@@ -216,6 +216,20 @@ def test_the_newest_snapshots_are_kept_with_all_of_the_log_since_the_oldest_of_t
     assert store.read_log(2, 1, base - 1, z(1, 32), 1 << 20).batches is None, "purged: the learner gets the tree (R5)"
 
 
+def test_a_purge_stops_where_a_learner_is_being_sent_the_log() -> None:
+    """Z-18: else a SNAP of a large tree under load would never be followed by what was written meanwhile."""
+    _, store, held = served(4)
+    for counter, log_after in ((27, z(1, 13)), (28, z(1, 13)), (29, None)):
+        store.append(1, unique_batch(z(1, counter), 1))
+        store.flush()
+        take_snapshot(store, z(1, counter), log_after)
+        history = store.read_log(2, 1, z(1, 13), z(1, 20), 1 << 20).batches
+        if log_after is None:
+            assert history is None
+        else:
+            assert txns_of(history or ()) == [txn for txn in held.txns if z(1, 13) < txn[0] <= z(1, 20)]
+
+
 def test_a_damaged_snapshot_is_not_counted_among_those_to_keep() -> None:
     disk, store, _ = served(3)
     damage(disk, z(1, 18), "cut")
@@ -231,7 +245,7 @@ def test_a_dropped_snapshot_changes_nothing() -> None:
     store.begin_snapshot(z(1, 8), tree_at(z(1, 8)))
     while store.snapshot_outcome() is None:
         pass
-    store.end_snapshot(keep=False)
+    store.end_snapshot(keep=False, log_after=None)
     assert not [name for name in disk.listdir(folder_of(disk)) if name.endswith(".tmp")]
     assert labels_of(disk) == [0, z(1, 6)]
     _, found, _ = restarted(disk)
@@ -312,7 +326,7 @@ def test_power_cut_at_every_operation_of_an_install_over_a_snapshot_in_the_makin
         store.install(2, z(3, 3), b"tree", first=True, last=True)
         while store.snapshot_outcome() is None:
             pass
-        store.end_snapshot(keep=False)
+        store.end_snapshot(keep=False, log_after=None)
 
     def judge(disk: MemoryDisk, found: Held, held: Held) -> None:
         assert found in (held.seen_from(z(1, 6)), Held(z(3, 3), [b"tree"], []))

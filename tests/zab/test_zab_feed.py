@@ -5,8 +5,8 @@ from zab_parties import Party, batch, batches, elected_leader, established_leade
 
 from lab.zab import synchronizer
 from lab.zab.config import ZabConfig
-from lab.zab.effects import CloseSession, Install, LoadSnapshot, ReadLog, ReadSnapshot, StreamSnapshot
-from lab.zab.events import LogRead, SessionClosed, SnapshotRead, Submit, Tick, Truncated
+from lab.zab.effects import CloseSession, EndSnapshot, Install, LoadSnapshot, ReadLog, ReadSnapshot, StreamSnapshot
+from lab.zab.events import LogRead, SessionClosed, SnapshotRead, SnapshotWritten, Submit, Tick, Truncated
 from lab.zab.messages import (
     Ack,
     AckEpoch,
@@ -175,6 +175,16 @@ def test_the_leader_keeps_a_learner_that_it_is_reading_for_from_giving_up():
     leader = narrow_leader()
     leader.step(Tick())
     assert (1, Ping(z("2.0"))) in leader.sent()
+
+
+def test_the_own_log_is_not_purged_before_it_is_sent():
+    leader = narrow_leader()
+    gen = leader.peer.state_of_zab.gen
+    leader.step(SnapshotWritten(gen, z("1.6"), ok=True))
+    assert leader.effects == [EndSnapshot(keep=True, log_after=z("1.2"))]
+    leader.step(SessionClosed(1, 11))
+    leader.step(SnapshotWritten(gen, z("1.6"), ok=True))
+    assert leader.effects == [EndSnapshot(keep=True, log_after=None)]
 
 
 # -- the learner's side
