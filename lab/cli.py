@@ -147,6 +147,7 @@ def failover(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
 @_option("clients", "load processes, each with two sessions", default=4, type=int)
 @_option("outstanding", "operations in flight per client", default=16, type=int)
 @_option("rate", "operations/s over all clients, at most", default=10_000.0, type=float)
+@_option("snap_count", "transactions between snapshots of a server's own disk; 0: none", default=10_000, type=int)
 @_option("seconds", "length of the ordeal", default=60.0, type=float)
 @_option("seed", "of the faults, the workload and the servers", type=int)
 @DEATH_DETECTION

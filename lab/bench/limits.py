@@ -137,7 +137,7 @@ def torture_settings(typed: dict[str, Any]) -> Settings:
     typed = dict(typed)
     name = typed.pop("workload", None)
     workload = {"reads": 0.5} if name is None else workload_settings(name)
-    return check_torture(Settings(**{"attach": "all", "warmup": 0.0, **workload, **typed}))
+    return check_torture(Settings(**{"attach": "all", "warmup": 0.0, "snap_count": 10_000, **workload, **typed}))
 
 
 def workload_settings(name: str | None) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def _page(record: TortureRecord, name: str) -> str:
         f"python -m lab torture --seed {settings.seed} --seconds {settings.seconds:g} --voters {settings.voters} "
         f"--observers {settings.observers} --durability {settings.durability} --clients {settings.clients} "
         f"--outstanding {settings.outstanding} --reads {settings.reads:g} --value-bytes {settings.value_bytes} "
-        f"--keys {settings.keys}" + ("" if settings.rate is None else f" --rate {settings.rate:g}")
+        f"--keys {settings.keys} --snap-count {settings.snap_count}"
+        + ("" if settings.rate is None else f" --rate {settings.rate:g}")
     )
     lines = [
         f"# Torture {name}", "", "![Throughput under torture](figures/torture.png)", "",

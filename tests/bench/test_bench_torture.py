@@ -216,6 +216,8 @@ def test_all_serve_when_everybody_is_in_one_epoch_of_one_leader() -> None:
 
 def test_what_torture_does_by_default_and_what_a_preset_lends() -> None:
     assert torture_settings({}).reads == 0.5
+    assert torture_settings({}).snap_count == 10_000, "snapshots and purges are tortured, too"
+    assert torture_settings({"snap_count": 0}).snap_count == 0
     assert torture_settings({"workload": "write-only"}).reads == 0.0
     assert torture_settings({"workload": "write-only", "reads": 0.2}).reads == 0.2
     for typed, says in (
