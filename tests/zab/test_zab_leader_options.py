@@ -1,5 +1,6 @@
 """What a leader does differently when the configuration says so."""
 
+import pytest
 from zab_parties import Party, batch, elected_leader, established_leader, z
 
 from lab.zab.config import ZabConfig
@@ -28,6 +29,7 @@ def checks_until_over(leader: Party) -> int:
 # -- proposal_timeout_ms (zab.md 6.2, F1)
 
 
+@pytest.mark.covers("F1", "S81")
 def test_a_proposal_that_stays_uncommitted_ends_its_leader():
     leader = established_leader(IMPATIENT)
     assert leader.effects[-1] == SetTimer(PROPOSALS, 50)
@@ -39,6 +41,7 @@ def test_a_proposal_that_stays_uncommitted_ends_its_leader():
     assert leader.peer.last_zxid == z("1.1")  # nothing is taken back
 
 
+@pytest.mark.covers("F1")
 def test_proposals_that_become_committed_in_time_do_not():
     leader = established_leader(IMPATIENT)
     for counter in range(1, 20):
@@ -64,6 +67,7 @@ def test_without_the_timeout_there_is_no_timer():
 # -- leader_log_first (S74)
 
 
+@pytest.mark.covers("S74")
 def test_a_proposal_may_wait_for_the_leaders_own_disk():
     leader = established_leader(ZabConfig(voters=(1, 2, 3), leader_log_first=True))
     submit(leader)
@@ -93,6 +97,7 @@ def graceful_leader() -> Party:
     return leader
 
 
+@pytest.mark.covers("S38")
 def test_the_epoch_waits_for_the_last_voter():
     leader = graceful_leader()
     leader.step(Tick())
@@ -100,6 +105,7 @@ def test_the_epoch_waits_for_the_last_voter():
     assert offers(leader) == [1, 2]
 
 
+@pytest.mark.covers("S38")
 def test_the_epoch_does_not_wait_for_ever():
     leader = graceful_leader()
     leader.step(Tick())

@@ -85,6 +85,7 @@ def test_majority_of_weights(weights: tuple[int, ...], members: set[int], quorum
         (set(), True),
     ],
 )
+@pytest.mark.covers("P7")
 def test_three_groups_of_three(lost: set[int], quorum: bool):
     assert quorum_of(THREE_OF_THREE).contains(set(NINE) - lost) is quorum
 
@@ -101,6 +102,7 @@ def test_one_group_of_equal_weights_is_a_plain_majority():
     assert all(plain.contains(members) is weighted.contains(members) for members in subsets(NINE))
 
 
+@pytest.mark.covers("S101")
 @given(ensembles())
 def test_any_two_quorums_intersect(config: ZabConfig):
     quorum = quorum_of(config)

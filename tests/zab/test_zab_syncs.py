@@ -42,6 +42,7 @@ def test_by_the_leaders_word_a_sync_waits_for_what_is_proposed_and_for_nothing_e
     assert leader.sent() == [(1, Commit(z("1.1"))), (1, Sync(2))]
 
 
+@pytest.mark.covers("Z-16", "X-39")
 def test_by_quorum_a_sync_is_answered_by_the_echo_of_a_ping_sent_after_it():
     leader = leader_of(FIVE, 1, 2)
     leader.step(Tick())
@@ -65,6 +66,7 @@ def test_by_quorum_what_is_not_committed_holds_no_sync_back():
     assert leader.sent() == [(1, Sync(7))]
 
 
+@pytest.mark.covers("Z-16")
 def test_one_round_serves_all_that_arrived_before_it_was_sent():
     leader = leader_of(ZabConfig(voters=(1, 2, 3)), 1, 2)
     leader.hear(1, Sync(7), 11)
@@ -81,6 +83,7 @@ def test_one_round_serves_all_that_arrived_before_it_was_sent():
     assert leader.effects == []
 
 
+@pytest.mark.covers("Z-16", "INV-16")
 def test_an_observers_echo_proves_nothing():
     leader = leader_of(WITH_OBSERVER, 1)
     leader.hear(4, ObserverInfo(0), 41)
@@ -100,6 +103,7 @@ def test_a_leader_alone_confirms_itself():
     assert leader.effects == [Synced(7)]
 
 
+@pytest.mark.covers("Z-16", "INV-22")
 def test_a_later_commit_confirms_a_sync_and_stands_behind_its_answer():
     """INV-22: the commit may be of a write that stands behind the sync in the same session."""
     leader = leader_of(ZabConfig(voters=(1, 2, 3)), 1)
@@ -115,6 +119,7 @@ def test_a_later_commit_confirms_a_sync_and_stands_behind_its_answer():
     assert leader.sent() == []
 
 
+@pytest.mark.covers("Z-16")
 def test_a_round_whose_echo_was_lost_with_a_session_is_repeated_by_the_next_ping():
     leader = leader_of(ZabConfig(voters=(1, 2, 3)), 1, 2)
     leader.hear(2, Sync(7), 21)
