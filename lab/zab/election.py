@@ -177,11 +177,13 @@ class Election:
         leader = theirs.vote.leader
         if theirs.round == self.round:
             self._box[sender] = theirs
-            if self._reported(self._box, theirs) and self._is_confirmed(self._box, leader, theirs.round):
+            if self._reported(self._box, theirs) and self._is_confirmed(self._box, leader):
                 self.vote = theirs.vote
                 return self._decide(effects)
         self._settled[sender] = theirs
-        if self._reported(self._settled, theirs) and self._is_confirmed(self._settled, leader, theirs.round):
+        # Differs from ZooKeeper (zab.md 3.7): that I lead is told by the box alone.  Reports of other rounds may be
+        # of my last leadership, which was of the same epoch if nothing came of the elections since.
+        if leader != self.me and self._reported(self._settled, theirs) and self._is_confirmed(self._settled, leader):
             self.round = theirs.round
             self.vote = theirs.vote
             return self._decide(effects)
@@ -190,10 +192,9 @@ class Election:
     def _reported(self, reports: dict[PeerId, Notification], theirs: Notification) -> bool:
         return self._quorum.contains([peer for peer, other in reports.items() if is_same_vote(other, theirs)])
 
-    def _is_confirmed(self, reports: dict[PeerId, Notification], leader: PeerId, round_: int) -> bool:
+    def _is_confirmed(self, reports: dict[PeerId, Notification], leader: PeerId) -> bool:
         if leader == self.me:
-            # others say that I lead: only believable in the round I am in, and of a server that may lead at all (Z-12)
-            return round_ == self.round and self._initial != NOBODY
+            return self._initial != NOBODY  # others say that I lead: only believable of a server that may (Z-12)
         return leader in reports and reports[leader].state is ServerState.LEADING
 
     def _on_announcement(self, incarnation: int, theirs: Notification) -> list[HostEffect]:

@@ -219,6 +219,17 @@ def test_others_saying_that_i_lead_is_believed_in_my_round_only():
     assert party.peer.state is LOOKING
 
 
+@pytest.mark.covers("X-2", "INV-21")
+def test_a_report_of_my_last_leadership_does_not_make_up_the_quorum_of_this_round():
+    party = Party(3, FIVE)
+    party.step(report(4, FOLLOWING, 3, round_=7))
+    party.step(report(1, FOLLOWING, 3, round_=1))
+    party.step(report(2, FOLLOWING, 3, round_=1))
+    assert party.peer.state is LOOKING
+    party.step(report(4, FOLLOWING, 3, round_=1))
+    assert party.peer.state is LEADING
+
+
 @pytest.mark.covers("X-2", "Z-12")
 def test_wiped_server_does_not_lead_on_stale_reports():
     party = Party(3, THREE, base=-1, may_vote=False)

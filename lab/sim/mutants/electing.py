@@ -52,7 +52,7 @@ advance 100
 def leader_believed_on_hearsay(patch: Patch) -> None:
     """Followers' reports are enough to follow a leader that itself may be dead."""
 
-    def is_confirmed(_: Election, reports: Mapping[PeerId, Notification], leader: PeerId, round_: int) -> bool:  # noqa: ARG001
+    def is_confirmed(_: Election, reports: Mapping[PeerId, Notification], leader: PeerId) -> bool:  # noqa: ARG001
         return True
 
     patch(Election, "_is_confirmed", is_confirmed)
