@@ -92,11 +92,14 @@ class Invariant:
     def __init__(self, facts: "Facts") -> None:
         self.facts = facts
 
+    def begin_rest(self, rest: "Rest") -> None:
+        """The faults are over and everybody is level; `before_txn` and `at_rest` follow."""
+
     def before_txn(self, fold: "Fold", zxid: Zxid, txn: "Txn") -> None:
-        """At rest, for each committed transaction in order, part by part: `fold` is the state that it meets."""
+        """For each committed transaction in order, part by part: `fold` is the state that it meets."""
 
     def at_rest(self, rest: "Rest", fold: "Fold") -> None:
-        """The faults are over and everybody is level; `fold` is what all committed transactions make."""
+        """`fold` is what all committed transactions make."""
 
     def error(self, what: str) -> InvariantError:
         return InvariantError(self.name, what)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lab.service.transactions import Txn
 from lab.sim.invariants.base import Handler, sees, sees_sent
 from lab.sim.invariants.paths import Paths
 from lab.sim.observer import MachineEvent
@@ -62,6 +63,7 @@ class Facts:
         self.established: dict[Epoch, PeerId] = {}
         self.committed: dict[Epoch, Zxid] = {}  # by the leader of each established epoch, its initial history included
         self.top: Zxid = 0  # greatest of them
+        self.history: dict[Zxid, Txn] = {}  # at rest: everything committed, in order
         self.commit_handlers: list[Handler] = []
         self.busy: list[Shown] = []  # with a storage effect in hand, to be settled after the step
 

@@ -39,7 +39,7 @@ class AcknowledgedIsVisible(Invariant):
     name = "INV-25"
 
     def at_rest(self, rest: Rest, fold: Fold) -> None:
-        committed = dict(self.facts.paths.transactions(self.facts.top))
+        committed = self.facts.history
         for operation in rest.operations:
             if operation.reply is not None and isinstance(operation.request, Write):
                 self._check(operation, operation.request, committed.get(operation.zxid), operation.zxid)

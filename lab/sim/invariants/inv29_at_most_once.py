@@ -13,7 +13,7 @@ class AtMostOnce(Invariant):
 
     def at_rest(self, rest: Rest, fold: Fold) -> None:
         effects: dict[tuple[int, int], list[Zxid]] = {}
-        for zxid, txn in self.facts.paths.transactions(self.facts.top):
+        for zxid, txn in self.facts.history.items():
             if not isinstance(txn, ErrorTxn | MultiErrorTxn | OpenSessionTxn):
                 effects.setdefault((txn.session, txn.cxid), []).append(zxid)
         for (session, cxid), zxids in effects.items():

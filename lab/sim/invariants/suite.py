@@ -104,9 +104,12 @@ class Suite(Observer):
 
     def at_rest(self, rest: Rest) -> None:
         """The faults are over and everybody is level: what only then can be demanded."""
+        self.facts.history = dict(self.facts.paths.transactions(self.facts.top))
+        for invariant in self.invariants:
+            invariant.begin_rest(rest)
         fold = Fold()
         walkers = [each.before_txn for each in self.invariants if type(each).before_txn is not Invariant.before_txn]
-        for zxid, txn in self.facts.paths.transactions(self.facts.top):
+        for zxid, txn in self.facts.history.items():
             for part in txn.txns if isinstance(txn, MultiTxn) else (txn,):
                 for before_txn in walkers:
                     before_txn(fold, zxid, part)
