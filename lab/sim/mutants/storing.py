@@ -1,17 +1,21 @@
 """Disks: what is durable when, and what recovery makes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lab.sim.mutants.planting import Patch, mutant
-from lab.storage import scan, writer
+from lab.storage import scan, store, writer
 from lab.storage.disk import Disk
 from lab.storage.log import Log
 from lab.storage.store import FileStore
 from lab.storage.writer import SegmentWriter
 from lab.zab.constants import NO_ZXID
-from lab.zab.events import Generation, Truncated
+from lab.zab.effects import EndSnapshot, PeerEffect
+from lab.zab.events import Generation, SnapshotWritten, Truncated
+from lab.zab.peer import Peer
 from lab.zab.zxid import Zxid
+
+Route = Callable[[Peer, Any], list[PeerEffect]]
 
 
 class _Unsynced:
@@ -133,3 +137,51 @@ def torn_tail_takes_a_flushed_frame_along(patch: Patch) -> None:
 
     patch(scan, "_follow_chain", follow_chain)
     patch(scan, "_refuse_if_flushed_behind", lambda *_: None)
+
+
+TAIL = """
+ensemble 3 snap_count=1000
+start 1 2 3
+serve
+client a at 3
+do a create /a=1
+hold 3 -> 1 2
+do a create /z=1
+partition 3 / 1 2
+release 3 -> 1 2
+advance 3000
+heal
+serve
+crash 3
+start 3
+serve
+check
+"""
+
+
+@mutant("H-5, X-14 (ZOOKEEPER-1549)", scenario_name="a snapshot of a tail that is cut", scenario=TAIL)
+def snapshot_with_an_uncommitted_tail(patch: Patch) -> None:
+    """A server that looks for a leader snapshots its whole tree, and a TRUNC below that leaves the snapshot there."""
+    plain_leave = Peer._leave_role
+
+    def leave_role(self: Peer, reason: str) -> list[PeerEffect]:
+        effects = plain_leave(self, reason)
+        if not self._own_snapshots._under_way and self.role is None and self.last_zxid > 0:
+            effects.append(self._own_snapshots.begin())
+        return effects
+
+    patch(Peer, "_leave_role", leave_role)
+    patch(Peer, "_route", _keep_whatever_is_written(Peer._route))
+    patch(store, "drop_newer", lambda *_: None)
+
+
+def _keep_whatever_is_written(
+    plain: Callable[[Peer, Any], list[PeerEffect]],
+) -> Callable[[Peer, Any], list[PeerEffect]]:
+    def route(self: Peer, event: Any) -> list[PeerEffect]:
+        if isinstance(event, SnapshotWritten):
+            self._own_snapshots.end()
+            return [EndSnapshot(keep=event.ok)]
+        return plain(self, event)
+
+    return route

@@ -29,6 +29,42 @@ def new_leader_acked_before_the_history_is_durable(patch: Patch) -> None:
     patch(Learner, "_on_new_leader", on_new_leader)
 
 
+TOO_EARLY = """
+ensemble 3
+start 1 2 3
+serve
+client a at 3
+do a create /a=1
+hold 3 -> 1
+do a create /z=1
+crash 2
+crash 3
+start 3
+receive 1 from 3 0
+advance 300
+receive 1 from 3 1
+crash 3
+release 3 -> 1
+start 2
+serve
+start 3
+serve
+check
+"""
+
+
+@mutant("L7, H-3 (ZOOKEEPER-4643)", scenario_name="a leader dies before the history has come", scenario=TOO_EARLY)
+def current_epoch_saved_too_early(patch: Patch) -> None:
+    """currentEpoch is durable with the promise, before the history that it stands for has come."""
+    plain = Learner._on_leader_info
+
+    def on_leader_info(self: Learner, epoch: int) -> list[PeerEffect]:
+        effects = plain(self, epoch)
+        return [*effects, *self.state.save_current_epoch(epoch)] if effects else effects
+
+    patch(Learner, "_on_leader_info", on_leader_info)
+
+
 @mutant("L7, INV-12")
 def current_epoch_not_saved(patch: Patch) -> None:
     """NEWLEADER is acknowledged without currentEpoch on disk."""
