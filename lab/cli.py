@@ -7,6 +7,7 @@ Nothing heavy is imported before a command is chosen.
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -206,22 +207,59 @@ def bench(results: Path, reports: Path, **asked: Any) -> int:
     return 1 if outcome.failures else 0
 
 
+def _fault_numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """`3,17` or `none`."""
+    if value is None:
+        return None
+    numbers = [] if value == "none" else value.split(",")
+    if not all(number.isdecimal() for number in numbers):
+        raise click.BadParameter(f"{value!r} is no list of numbers as 3,17, and not `none`", context, option)
+    return tuple(map(int, numbers))
+
+
+def _first_seed(context: click.Context, option: click.Parameter, value: str) -> int:
+    """A number, or `today`: other seeds on every day, so that nobody tunes anything to a list of them."""
+    if value == "today":
+        return int(time.time() / 86_400) * 100_000
+    if not value.isdecimal():
+        raise click.BadParameter(f"{value!r} is neither a number from 0 on nor `today`", context, option)
+    return int(value)
+
+
 @commands.command()
 @click.option("--seeds", type=click.IntRange(1), default=500, show_default=True, help="how many, one after the other")
-@click.option("--from", "first", type=click.IntRange(0), default=0, show_default=True, help="the first of them")
+@click.option("--from", "first", callback=_first_seed, default="0", help="the first, or today: by the date  [0]")
 @click.option("--seed", type=click.IntRange(0), help="this one only")
 @click.option("--trace", "is_traced", is_flag=True, help="with --seed: print what every server did")
 @click.option("--coverage", "is_covered", is_flag=True, help="print what the seeds reached, and what they never did")
-def sim(seeds: int, first: int, seed: int | None, is_traced: bool, is_covered: bool) -> int:
+@click.option("--shrink", "is_shrunk", is_flag=True, help="with --seed: reduce what happens as long as the fault shows")
+@click.option("--faults", callback=_fault_numbers, help="with --seed: these faults of its plan only, as 3,17 or none")
+@click.option("--ticks", type=click.IntRange(0), help="with --seed: that many ticks of chaos")
+@click.option("--clients", type=click.IntRange(0), help="with --seed: that many clients")
+@click.option("--operations", type=click.IntRange(0), help="with --seed: that many operations of each client")
+def sim(
+    seeds: int,
+    first: int,
+    seed: int | None,
+    is_traced: bool,
+    is_covered: bool,
+    is_shrunk: bool,
+    **reduced: Any,
+) -> int:
     """Break the protocol on purpose in a deterministic world; stop at the first seed that shows a fault in it."""
     from lab.sim.explore import examine, trace
+    from lab.sim.plan import Reduction
 
     if seed is None:
-        if is_traced:
-            raise click.UsageError("--trace needs --seed: which of them?")
+        for option, given in (("trace", is_traced), ("shrink", is_shrunk), *reduced.items()):
+            if given not in (None, False):
+                raise click.UsageError(f"--{option} needs --seed: which of them?")
         finding = (_covered if is_covered else _first_finding)(range(first, first + seeds))
     else:
-        finding = trace(seed, click.echo) if is_traced else examine(seed)
+        reduction = Reduction(**reduced)
+        finding = trace(seed, click.echo, reduction) if is_traced else examine(seed, reduction)
+        if finding is not None and is_shrunk:
+            finding = _shrunk(finding)
     if finding is not None:
         click.echo("\n".join(finding.lines()), err=True)
         return 1
@@ -244,6 +282,16 @@ def _covered(seeds: range) -> "Finding | None":
                 return finding
     click.echo(table(total, len(seeds)))
     return None
+
+
+def _shrunk(finding: "Finding") -> "Finding":
+    from lab.bench.progress import reporter
+    from lab.sim.shrink import Shrinker, describe_plan
+
+    with reporter() as shown:
+        smallest = Shrinker(finding, shown.note).shrink()
+    click.echo("\n".join(describe_plan(smallest)))
+    return smallest
 
 
 def _first_finding(seeds: range) -> "Finding | None":

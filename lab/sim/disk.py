@@ -17,6 +17,18 @@ def nothing_survives() -> bool:
 def nothing_happens() -> None: ...
 
 
+class InjectedDiskError(DiskError):
+    """This fake failed on purpose."""
+
+
+class ProcessDiedError(Exception):
+    """The process ends here.  In the midst of a write of several pages the share `torn` of it is done."""
+
+    def __init__(self, torn: float = 0.0) -> None:
+        super().__init__()
+        self.torn = torn
+
+
 class _Inode:
     """A file's content as processes see it, and what of it is certain."""
 
@@ -109,13 +121,20 @@ def _files(path: str, node: _Node) -> Iterator[tuple[str, bytearray]]:
 class _File:
     """`lab.storage.disk.DiskFile`."""
 
-    def __init__(self, disk: "MemoryDisk", inode: _Inode) -> None:
+    def __init__(self, disk: "MemoryDisk", inode: _Inode, path: str) -> None:
         self._disk = disk
         self._inode = inode
+        self._path = path
 
     def write_at(self, offset: int, buffers: Sequence[bytes]) -> None:
-        self._disk.before_operation()
-        self._inode.write(offset, b"".join(buffers))
+        data = b"".join(buffers)
+        try:
+            self._disk.before_operation()
+        except ProcessDiedError as death:
+            self._inode.write(offset, data[: int(len(data) * death.torn)])
+            raise
+        self._disk.take_space(self._path, offset + len(data) - len(self._inode.content))
+        self._inode.write(offset, data)
 
     def read_at(self, offset: int, size: int) -> bytes:
         return bytes(self._inode.content[offset : offset + size])
@@ -128,6 +147,7 @@ class _File:
 
     def allocate(self, size: int) -> None:
         self._disk.before_operation()
+        self._disk.take_space(self._path, size - len(self._inode.content))
         self._inode.resize(max(size, len(self._inode.content)))
 
     def truncate(self, size: int) -> None:
@@ -157,11 +177,12 @@ class MemoryDisk:
     """`lab.storage.disk.Disk`: one machine's disk, which outlives its processes.
 
     `before_operation` is called before every operation that changes or flushes something; what it raises comes out of
-    that operation, which then has no effect.
+    that operation, which then has no effect.  While it is `full`, nothing grows and nothing is made.
     """
 
     def __init__(self, *, page_bytes: int = PAGE_BYTES) -> None:
         self.before_operation: Callable[[], object] = nothing_happens
+        self.full = False
         self._page_bytes = page_bytes
         self._root = _Folder()
         self._locks: set[str] = set()
@@ -179,6 +200,11 @@ class MemoryDisk:
         """The content of every file, by path in sorted order; a change of it damages the file."""
         return dict(_files("", self._root))
 
+    def take_space(self, path: str, more: int) -> None:
+        """Raises InjectedDiskError if there is none for `more` bytes in this file."""
+        if self.full and more > 0:
+            raise InjectedDiskError(path, "write", OSError(errno.ENOSPC, "No space left on device"))
+
     # -- Disk
 
     def create(self, path: str) -> _File:
@@ -187,13 +213,14 @@ class MemoryDisk:
         node = parent.names.get(name)
         if isinstance(node, _Inode):
             node.resize(0)
-            return _File(self, node)
+            return _File(self, node, path)
+        self.take_space(path, 1)
         inode = _Inode(self._page_bytes)
         parent.link(name, inode)
-        return _File(self, inode)
+        return _File(self, inode, path)
 
     def open(self, path: str) -> _File:
-        return _File(self, self._inode(path))
+        return _File(self, self._inode(path), path)
 
     def exists(self, path: str) -> bool:
         return self._find(path) is not None
@@ -203,6 +230,7 @@ class MemoryDisk:
 
     def mkdir(self, path: str) -> None:
         self.before_operation()
+        self.take_space(path, 1)
         parent, name = self._parent(path)
         parent.link(name, _Folder())
 

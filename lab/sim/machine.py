@@ -2,18 +2,20 @@
 
 import random
 from collections import deque
+from collections.abc import Callable
 from typing import get_args
 
 from lab.service.events import ClientDown, ClientRequests, ServerEffect, ServerEvent, TurnEnd
 from lab.service.host import Host
 from lab.service.server import Server
-from lab.sim.clock import VirtualClock
-from lab.sim.disk import MemoryDisk, Survives
+from lab.sim.clock import ServerClock, VirtualClock
+from lab.sim.disk import MemoryDisk, ProcessDiedError, Survives, nothing_happens
 from lab.sim.invariants.rest import Replica
 from lab.sim.network import Network, Ports
 from lab.sim.observer import MachineEvent, Observers
 from lab.sim.snapshots import KeptSnapshots
 from lab.sim.writer import SlicedWriter
+from lab.storage.errors import StorageError
 from lab.storage.layout import INITIALIZE
 from lab.storage.store import FileStore
 from lab.zab.config import PeerId, ZabConfig
@@ -26,6 +28,7 @@ TICK_MS = 100
 DATA_DIR = "/data"
 _SEGMENT_BYTES = 8 << 10  # small, so that histories span several
 _UPCALLS = frozenset(get_args(Upcall))
+_OF_THE_SERVICE = frozenset((ClientRequests, ClientDown, TurnEnd))
 
 
 class WatchedServer(Server):
@@ -39,7 +42,7 @@ class WatchedServer(Server):
         super().__init__(me, config, recovered, rng)
 
     def step(self, event: ServerEvent) -> list[ServerEffect]:
-        if isinstance(event, ClientRequests | ClientDown | TurnEnd):  # the others go to the peer
+        if type(event) in _OF_THE_SERVICE:  # the others go to the peer
             self.observers.event(self.peer.me, event)
         return super().step(event)
 
@@ -53,24 +56,41 @@ class WatchedServer(Server):
 
 
 class WatchedHost(Host):
-    """A Host that shows each effect when its turn has come."""
+    """A Host that shows each effect when its turn has come, and may be interrupted between any two of them."""
 
     server: WatchedServer
+    _fuse = -1  # effects to go until it burns down; below 0: none is lit
+    _on_burnt: Callable[[], object] = nothing_happens
+
+    def interrupt_after(self, effects: int, action: Callable[[], object]) -> None:
+        """Before the effect after so many more, call `action`, which may raise ProcessDiedError."""
+        self._fuse, self._on_burnt = effects, action
 
     def _deliver(self, event: ServerEvent) -> None:
-        self._show_rest()  # of the step that brought this event about
+        server = self.server
+        if server.recorded:  # of the step that brought this event about
+            self._show_rest()
         super()._deliver(event)
-        self._show_rest()
-        self.server.observers.stepped(self.server.peer.me, self.server)
+        if server.recorded:
+            self._show_rest()
+        server.observers.stepped(server.peer.me, server)
 
     def _carry_out(self, effect: ServerEffect) -> Truncated | LogRead | ClientDown | None:
-        recorded, me, show = self.server.recorded, self.server.peer.me, self.server.observers.effect
+        server = self.server
+        recorded = server.recorded
         while recorded and (recorded[0] is effect or type(recorded[0]) in _UPCALLS):
             shown = recorded.popleft()
-            show(me, shown)
+            if shown is effect and self._fuse >= 0:
+                self._burn()
+            server.observers.effect(server.peer.me, shown)
             if shown is effect:
                 break
         return super()._carry_out(effect)
+
+    def _burn(self) -> None:
+        self._fuse -= 1
+        if self._fuse < 0:
+            self._on_burnt()
 
     def _show_rest(self) -> None:
         recorded = self.server.recorded
@@ -79,21 +99,45 @@ class WatchedHost(Host):
 
 
 class HeldStore(FileStore):
-    """A FileStore on a disk that may take its time: while `held`, appends are not flushed unless something waits."""
+    """A FileStore on a disk that may take its time: an append is flushed late, unless something waits for it."""
 
-    held = False
+    held = False  # nothing is flushed until this is over
     unflushed = False
+    _flushed_ms: float | None = None  # when the flush that is under way is done
+
+    def __init__(
+        self, disk: MemoryDisk, incarnation: int, clock: VirtualClock, latency_ms: Callable[[], float]
+    ) -> None:
+        super().__init__(
+            DATA_DIR,
+            fsync=True,
+            disk=disk,
+            segment_bytes=_SEGMENT_BYTES,
+            incarnation=incarnation,
+            start_writer=SlicedWriter,
+        )
+        self._clock = clock
+        self._latency_ms = latency_ms
 
     def append(self, gen: Generation, batch: TxnBatch) -> None:
         super().append(gen, batch)
         self.unflushed = True
 
     def flush(self) -> Flushed | None:
-        return None if self.held else super().flush()
+        return super().flush() if self.unflushed and not self.held and self._is_done() else None
+
+    def _is_done(self) -> bool:
+        now = self._clock.now_ms()
+        if self._flushed_ms is None:
+            self._flushed_ms = now + self._latency_ms()
+        return self._flushed_ms <= now
 
     def barrier(self) -> None:
         super().barrier()
-        self.unflushed = False
+        self.unflushed, self._flushed_ms = False, None
+
+    def wants_flush(self) -> bool:
+        return self.unflushed and not self.held and (self._flushed_ms or 0.0) <= self._clock.now_ms()
 
 
 def _ignore(observed: Observed) -> None:
@@ -115,14 +159,16 @@ class Machine:
         self.me = me
         self.disk = MemoryDisk()
         self.frozen = False
+        self.flush_ms = (0.0, 0.0)  # least and span of the time that a flush takes
         self.server: WatchedServer | None = None  # None: no process
+        self.clock = ServerClock(clock)
         self._config = config
         self._clock = clock
         self._network = network
         self._rng = rng
         self._observers = observers
-        self._incarnation = 0
-        self._host: Host | None = None
+        self.incarnation = 0
+        self._host: WatchedHost | None = None
         self._store: HeldStore | None = None
         self._ports: Ports | None = None
         self._snapshots = KeptSnapshots()
@@ -135,7 +181,7 @@ class Machine:
         return self.server is not None
 
     @property
-    def host(self) -> Host:
+    def host(self) -> WatchedHost:
         assert self._host is not None, f"server {self.me} does not run"
         return self._host
 
@@ -152,16 +198,22 @@ class Machine:
     def start(self) -> None:
         """Start a process with what the disk holds, as a new incarnation.  Raises StorageError."""
         assert not self.running, f"server {self.me} runs already"
-        self._incarnation += 1
+        self.incarnation += 1
         self.frozen = False
-        self._store = self.open_store()
-        recovered = self._store.recover()
+        store = self.open_store()
+        try:
+            recovered = store.recover()
+        except (StorageError, ProcessDiedError):
+            self.disk.end_process()
+            self._observers.machine(self.me, MachineEvent.REFUSED)
+            raise
+        self._store = store
         rng = random.Random(self._rng.random())
         self.server = WatchedServer(self.me, self._config, recovered, rng, self._observers)
-        self._ports = self._network.join(self.me, self._incarnation)
+        self._ports = self._network.join(self.me, self.incarnation)
         self._snapshots = KeptSnapshots()
         self._host = WatchedHost(
-            self.server, self._store, self._ports, self._clock, self._snapshots, tick_ms=TICK_MS, observe=_ignore
+            self.server, self._store, self._ports, self.clock, self._snapshots, tick_ms=TICK_MS, observe=_ignore
         )
         self._observers.machine(self.me, MachineEvent.STARTED)
         self.host.start()
@@ -174,22 +226,25 @@ class Machine:
         return Replica(base, list(self.store.batches(base)), self.server.applied_zxid, self.server.tree)
 
     def open_store(self) -> HeldStore:
-        return HeldStore(
-            DATA_DIR,
-            fsync=True,
-            disk=self.disk,
-            segment_bytes=_SEGMENT_BYTES,
-            incarnation=self._incarnation,
-            start_writer=SlicedWriter,
-        )
+        return HeldStore(self.disk, self.incarnation, self._clock, self._draw_flush_ms)
 
-    def crash(self, survives: Survives | None = None, *, detected: bool = True) -> None:
-        """The process dies; with `survives` the power fails, too.  `detected`: its peers learn it at once."""
+    def _draw_flush_ms(self) -> float:
+        least, span = self.flush_ms
+        return least + (span * self._rng.random() if span else 0.0)
+
+    def crash(self, survives: Survives | None = None, *, notice_ms: Callable[[], float] | None = float) -> None:
+        """The process dies; with `survives` the power fails, too.
+
+        Each peer learns it after its `notice_ms`; None: only by silence.
+        """
         self.ports.end_clients()
         self.server = self._host = self._store = self._ports = None
         self.frozen = False
-        if detected:
-            self._network.leave(self.me)
+        self.disk.before_operation = nothing_happens
+        if notice_ms is not None:
+            self._network.leave(self.me, notice_ms)
+        else:
+            self._network.fall_silent(self.me)
         if survives is None:
             self.disk.end_process()
             self._observers.machine(self.me, MachineEvent.CRASHED)
@@ -208,6 +263,11 @@ class Machine:
         self.disk.mkdir(DATA_DIR)
         self.disk.sync_dir("/")
 
+    def thaw(self, incarnation: int) -> None:
+        """If it is still the same process."""
+        if incarnation == self.incarnation:
+            self.frozen = False
+
     def wants_turn(self) -> bool:
         """Whether a turn would find something to do now."""
         if self.server is None or self.frozen:
@@ -215,10 +275,14 @@ class Machine:
         return (
             bool(self.ports.inbox)
             or self._snapshots.has_input()
-            or self.host.deadline_ms() <= self._clock.now_ms()
-            or (self.store.unflushed and not self.store.held)
+            or self.host.deadline_ms() <= self.clock.now_ms()
+            or self.store.wants_flush()
             or self.server.has_work
         )
 
     def turn(self) -> None:
         self.host.turn()
+
+    def deadline_ms(self) -> float:
+        """When, in the world's time, a turn is due even if nothing arrives."""
+        return self.clock.world_ms(self.host.deadline_ms())

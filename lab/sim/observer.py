@@ -8,6 +8,7 @@ from enum import Enum
 
 from lab.service.events import ServerEvent
 from lab.service.server import Server
+from lab.sim.plan import Planned
 from lab.zab.config import PeerId
 from lab.zab.effects import PeerEffect
 
@@ -42,6 +43,9 @@ class Observer:
         """An event and everything it brought about is done."""
 
     def on_machine(self, server: PeerId, what: MachineEvent) -> None: ...
+
+    def on_fault(self, at_ms: float, planned: Planned) -> None:
+        """A fault of the plan is about to strike; it may find nothing to strike at."""
 
 
 class EffectObserver(Observer):
@@ -100,6 +104,10 @@ class Observers:
     def machine(self, server: PeerId, what: MachineEvent) -> None:
         for each in self._all:
             each.on_machine(server, what)
+
+    def fault(self, at_ms: float, planned: Planned) -> None:
+        for each in self._all:
+            each.on_fault(at_ms, planned)
 
 
 def _overrides(observer: Observer, method: str) -> bool:

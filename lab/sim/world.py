@@ -8,6 +8,7 @@ import random
 from collections.abc import Collection, Sequence
 
 from lab.faults import AnyFault, Crash, Freeze, Heal, Partition, Restart, Thaw
+from lab.service.server import Server
 from lab.service.transactions import Txn
 from lab.sim.client import Acknowledged, Client
 from lab.sim.clock import VirtualClock
@@ -33,7 +34,7 @@ class World:
         self.config = config
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
-        self.network = Network()
+        self.network = Network(self.clock, random.Random(self.rng.getrandbits(64)))
         self.acknowledged = Acknowledged()
         self.clients: list[Client] = []
         self.observers = Observers()
@@ -41,7 +42,8 @@ class World:
         self.observers.add(self.suite)
         self.held: set[tuple[PeerId, PeerId]] = set()  # ways (source, target) that `settle` delivers nothing of
         self.machines = {
-            me: Machine(me, config, self.clock, self.network, self.rng, self.observers) for me in config.members
+            me: Machine(me, config, self.clock, self.network, random.Random(self.rng.getrandbits(64)), self.observers)
+            for me in config.members
         }
 
     @classmethod
@@ -56,7 +58,7 @@ class World:
             finalize_early=rng.random() < 0.7,
             leader_announce=rng.random() < 0.7,
             max_outstanding=rng.choice((0, 0, 1, 3)),
-            batch_txns_max=rng.choice((1, 4, 4096)),
+            batch_txns_max=rng.choice((1, 4, 8, 4096, 4096)),
             commit_log_count=rng.choice((1, 5, 30, 10_000)),
             snap_count=rng.choice((0, 3, 20, 80)),
             sync_window_bytes=rng.choice((1, 200, 2_000, 4 << 20)),
@@ -72,7 +74,7 @@ class World:
 
     def crash(self, server: PeerId, *, detected: bool = True) -> None:
         """SIGKILL: what the process wrote is still there.  Not `detected`: only its silence tells its peers."""
-        self.machines[server].crash(detected=detected)
+        self.machines[server].crash(notice_ms=float if detected else None)
 
     def power_fail(self, server: PeerId, survives: Survives = nothing_survives) -> None:
         """Of what was not flushed, only what `survives` picks is there after the restart."""
@@ -151,7 +153,7 @@ class World:
 
     def _next_deadline(self) -> float:
         awake = [machine for machine in self.machines.values() if machine.running and not machine.frozen]
-        return min((machine.host.deadline_ms() for machine in awake), default=float("inf"))
+        return min((machine.deadline_ms() for machine in awake), default=float("inf"))
 
     def run_until_serving(self, ticks_max: int) -> None:
         """Let time pass until every running server serves and holds the same history.  Raises InvariantError."""
@@ -163,11 +165,29 @@ class World:
         states = [self.describe(server) for server in sorted(self.machines)]
         raise InvariantError("liveness", f"not serving after {ticks_max} ticks without faults: {states}")
 
+    def run_until_led(self, voters: Sequence[PeerId], ticks_max: int) -> None:
+        """Let time pass until one of these leads, established, and the others follow it.  Raises InvariantError."""
+        for _ in range(ticks_max):
+            self.settle()
+            peers = [self.running(me).peer for me in voters]
+            if all(peer.phase is Phase.BROADCAST for peer in peers) and len({peer.leader for peer in peers}) == 1:
+                return
+            self.advance(TICK_MS)
+        states = [self.describe(server) for server in sorted(self.machines)]
+        raise InvariantError(
+            "liveness", f"{list(voters)} have no leader after {ticks_max} ticks without faults: {states}"
+        )
+
+    def running(self, server: PeerId) -> Server:
+        found = self.machines[server].server
+        assert found is not None, f"server {server} is down"
+        return found
+
     def is_level(self) -> bool:
         servers = [machine.server for machine in self.machines.values() if machine.server is not None]
         return (
             all(server.peer.phase is Phase.BROADCAST for server in servers)
-            and len({server.applied_zxid for server in servers}) == 1
+            and len({zxid for server in servers for zxid in (server.applied_zxid, server.peer.last_zxid)}) == 1
             and not any(client.pending for client in self.clients)
         )
 

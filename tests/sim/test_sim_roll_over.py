@@ -5,7 +5,9 @@ import pytest
 from lab.service.requests import SetData
 from lab.sim import explore
 from lab.sim.client import Client, Outcome
+from lab.sim.draw import draw_plan
 from lab.sim.observer import Observer
+from lab.sim.plan import Reduction
 from lab.sim.world import World
 from lab.zab.config import PeerId, ZabConfig
 from lab.zab.effects import PeerEffect, StopServing
@@ -98,7 +100,7 @@ def test_chaos_over_many_short_epochs(monkeypatch: pytest.MonkeyPatch):
     for seed in range(12):
         world = World.from_seed(seed)
         world.observers.add(roll_overs := RollOvers(world))
-        explore.walk(world, ticks=40)
+        explore.walk(world, Reduction(ticks=40).of(draw_plan(seed, world.config)))
         assert all(counter_of(zxid) < 25 for zxid, _ in world.history())
         count += roll_overs.count
     assert count > 12
