@@ -70,6 +70,7 @@ def test_a_leader_snapshots_what_it_committed():
     assert leader.all(TakeSnapshot) == [TakeSnapshot(leader.peer.state_of_zab.gen, z("1.10"))]
 
 
+@pytest.mark.covers("Z-8", "X-14")
 def test_nothing_is_snapshot_before_broadcast_and_what_was_recovered_counts():
     learner = looking_learner(config=TEN, log=batches(("1.1", 12)), accepted=1, current=1)
     for _ in range(2 * OVERDUE_TICKS):
