@@ -51,6 +51,17 @@ def test_a_snapshot_is_of_what_is_applied_and_flushed_and_stands_last():
     assert learner.effects[-1] == TakeSnapshot(gen, z("1.10"))
 
 
+@pytest.mark.covers("Z-8")
+def test_a_flush_that_does_not_reach_what_is_applied_is_not_enough():
+    learner = serving()
+    tell(learner, Proposal(batch("1.1", 10)), Proposal(batch("1.11", 5)), Commit(z("1.15")))
+    learner.flush("1.10")
+    assert learner.peer.state_of_zab.applied.last == z("1.15")
+    assert not learner.all(TakeSnapshot)
+    learner.flush("1.15")
+    assert learner.all(TakeSnapshot) == [TakeSnapshot(learner.peer.state_of_zab.gen, z("1.15"))]
+
+
 def test_what_is_logged_and_not_applied_is_not_counted():
     learner = serving()
     tell(learner, Proposal(batch("1.1", 10)), Proposal(batch("1.11", 10)), Commit(z("1.10")))
@@ -152,7 +163,10 @@ def test_one_begun_in_another_generation_of_the_log_is_dropped():
 def test_a_server_that_stops_serving_in_the_same_step_takes_none():
     learner = serving()
     tell(learner, Proposal(batch("1.1", 10)), Commit(z("1.10")))
-    for _ in range(THREE.sync_limit_ticks + 1):  # not a word from the leader
+    for tick in range(OVERDUE_TICKS + 1):
+        if tick < OVERDUE_TICKS - THREE.sync_limit_ticks + 1:  # then not a word from the leader any more
+            tell(learner, Ping(z("1.10")))
+        assert learner.peer.phase.name == "BROADCAST"
         learner.step(Tick())
     assert learner.kinds()[0] == "StopServing"
     assert not learner.all(TakeSnapshot)
