@@ -26,6 +26,18 @@ from lab.zab.zxid import Zxid
 _TURNS_MAX = 100_000  # of one settle: more is a livelock
 
 
+def _draw_quorums(rng: random.Random, voters: int) -> tuple[tuple[int, ...], tuple[tuple[PeerId, ...], ...]]:
+    """Weights and groups of voters 1, 2, ...; mostly none of either."""
+    weights = tuple(rng.choice((0, 1, 1, 2, 3)) for _ in range(voters)) if rng.random() < 0.2 else ()
+    if not any(weights):
+        weights = ()
+    if rng.random() < 0.8:
+        return weights, ()
+    homes = [rng.randrange(3) for _ in range(voters)]
+    groups = [tuple(voter for voter, home in enumerate(homes, 1) if home == group) for group in range(3)]
+    return weights, tuple(group for group in groups if group)
+
+
 class World:
     """An ensemble under `config`; `seed` fixes every choice made here and inside the servers."""
 
@@ -51,6 +63,7 @@ class World:
         """1 to 5 voters and up to 2 observers, with batching and windows drawn at random."""
         rng = random.Random(seed)
         voters = rng.randint(1, 5)
+        weights, groups = _draw_quorums(rng, voters)
         observers = rng.choice((0, 0, 1, 2))
         config = ZabConfig(
             voters=tuple(range(1, voters + 1)),
@@ -63,6 +76,13 @@ class World:
             snap_count=rng.choice((0, 3, 20, 80)),
             sync_window_bytes=rng.choice((1, 200, 2_000, 4 << 20)),
             notify_interval_ms_max=1_600,
+            weights=weights,
+            groups=groups,
+            sync_mode=rng.choice(("leader", "quorum")),
+            sync_grace_ticks=rng.choice((0, 0, 0, 3)),
+            leader_serves=voters + observers == 1 or rng.random() < 0.8,
+            leader_log_first=rng.random() < 0.2,
+            proposal_timeout_ms=rng.choice((0, 0, 0, 150, 600)),
         )
         return cls(config, rng.getrandbits(64))
 
