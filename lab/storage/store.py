@@ -97,6 +97,7 @@ class FileStore:
             raise
 
     def _recover(self) -> Recovered:
+        self._disk.sync_dir(self._data_dir)  # a process that died before it did so may have left a new epoch (Z-7)
         self._generation = self._load_or_format()
         drop_leftovers(self._disk, self._data_dir, self._generation)
         if self._generation is not None:

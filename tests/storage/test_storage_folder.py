@@ -302,3 +302,20 @@ def test_appending_what_does_not_follow_is_our_bug() -> None:
     for first in (z(1, 3), z(1, 5), z(2, 2), z(0, 9)):
         with pytest.raises(AssertionError):
             store.append(1, unique_batch(first, 1))
+
+
+@pytest.mark.covers("Z-7")
+def test_an_epoch_that_was_read_at_a_start_is_there_after_a_power_cut() -> None:
+    """Seed 4255264090: a process died between rename and flush of the folder; the next one repeated the promise."""
+    for operations in range(40):
+        disk, store = new_server()
+        store.save_accepted_epoch(1)
+        with Power(disk, operations) as power:
+            store.save_accepted_epoch(2)
+        disk.end_process()
+        _, recovered = open_store(disk)
+        disk.lose_power(coin(operations, 0.0))
+        assert open_store(disk)[1].accepted_epoch == recovered.accepted_epoch
+        if not power.failed:
+            return
+    raise AssertionError("more operations than expected")
