@@ -60,9 +60,9 @@ class World:
 
     @classmethod
     def from_seed(cls, seed: int) -> "World":
-        """1 to 5 voters and up to 2 observers, with batching and windows drawn at random."""
+        """1 to 5 voters and up to 2 observers, with most settings drawn at random."""
         rng = random.Random(seed)
-        voters = rng.randint(1, 5)
+        voters = rng.choice((1, 2, 3, 3, 3, 4, 5))
         weights, groups = _draw_quorums(rng, voters)
         observers = rng.choice((0, 0, 1, 2))
         config = ZabConfig(
@@ -71,7 +71,7 @@ class World:
             finalize_early=rng.random() < 0.7,
             leader_announce=rng.random() < 0.7,
             max_outstanding=rng.choice((0, 0, 1, 3)),
-            batch_txns_max=rng.choice((1, 4, 8, 4096, 4096)),
+            batch_txns_max=rng.choice((1, *(8,) * 4, *(4096,) * 7)),
             commit_log_count=rng.choice((1, 5, 30, 10_000)),
             snap_count=rng.choice((0, 3, 20, 80)),
             sync_window_bytes=rng.choice((1, 200, 2_000, 4 << 20)),
