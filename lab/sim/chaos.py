@@ -1,6 +1,7 @@
 """The chaos of a seed: frames arrive, servers work, disks flush, clients send, and the faults of the plan strike."""
 
 import random
+from math import inf
 
 from lab.sim.machine import TICK_MS
 from lab.sim.plan import Plan
@@ -32,10 +33,10 @@ class Chaos:
             machine.flush_ms = self.plan.flush
         world.network.set_usual_pace(self.plan.pace)
         span_ms = 2 * self.plan.grain_ms
-        end = now = clock.now_ms()
-        end += self.plan.ticks * TICK_MS
+        now = clock.now_ms()
+        end = now + self.plan.ticks * TICK_MS
         while now < end:
-            world.network.deliver_due()
+            busy = world.network.deliver_due()
             self._strikes.strike_due(now)
             for user in self.users:
                 if user.next_ms <= now:
@@ -43,8 +44,17 @@ class Chaos:
             for machine in self._orders[int(rng.random() * _ORDERS)]:
                 if machine.wants_turn():
                     self._strikes.survive(machine, machine.turn)
+                    busy = True
             now += 0.5 + span_ms * rng.random()
+            if not busy:
+                now = max(now, min(end, self._next_ms()))
             clock.advance_to(now)
+
+    def _next_ms(self) -> float:
+        """When the next thing is due, while nobody has anything to do."""
+        users = min((user.next_ms for user in self.users), default=inf)
+        machines = min((machine.next_ms() for machine in self._machines), default=inf)
+        return min(users, machines, self._strikes.next_ms(), self.world.network.next_ms())
 
     def calm_down(self) -> None:
         """No more faults: links whole, disks prompt, clocks right, every server up."""

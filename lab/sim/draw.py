@@ -25,15 +25,15 @@ def draw_plan(seed: int, config: ZabConfig) -> Plan:
         near = number and rng.random() < 0.3
         at_ms = at_ms + rng.random() * _CLOSE_MS if near else rng.random() * CHAOS_TICKS * TICK_MS
         faults.append(Planned(number, at_ms, rng.choice(enabled)(draw)))
-    gap_ms = rng.choice((30.0, 120.0, 200.0))
+    gap_ms = rng.choice((80.0, 200.0, 400.0))
     return Plan(
         seed=seed,
         ticks=CHAOS_TICKS,
         clients=CLIENTS,
-        operations=rng.choice((100, 300, 500)),
+        operations=rng.choice((200, 350, 500)),
         gap_ms=gap_ms,
-        burst=max(2, int(gap_ms / 6)),
-        grain_ms=rng.choice((5.0, 15.0, 30.0)),
+        burst=int(gap_ms / 6),
+        grain_ms=rng.choice((5.0, 20.0, 20.0, 40.0)),
         pace=rng.choice(((0.0, 0.0), (0.0, 5.0), (1.0, 20.0), (10.0, 60.0))),
         flush=rng.choice(((0.0, 0.0), (0.0, 0.0), (0.0, 10.0), (5.0, 60.0))),
         quorum_first=rng.random() < 0.3,

@@ -3,6 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import get_args
 
 from lab.service.events import ClientDown, ClientRequests, ServerEffect, ServerEvent, TurnEnd
@@ -37,22 +38,31 @@ class WatchedServer(Server):
     def __init__(
         self, me: PeerId, config: ZabConfig, recovered: Recovered, rng: random.Random, observers: Observers
     ) -> None:
+        self.me = me
         self.observers = observers
         self.recorded: deque[PeerEffect] = deque()  # of the step in hand, in order, not shown yet
         super().__init__(me, config, recovered, rng)
 
     def step(self, event: ServerEvent) -> list[ServerEffect]:
         if type(event) in _OF_THE_SERVICE:  # the others go to the peer
-            self.observers.event(self.peer.me, event)
+            for watch in self.observers.of_event[type(event)]:
+                watch(self.me, event)
         return super().step(event)
 
     def _step_peer(self, event: PeerEvent, effects: list[ServerEffect]) -> None:
-        self.observers.event(self.peer.me, event)
+        for watch in self.observers.of_event[type(event)]:
+            watch(self.me, event)
         super()._step_peer(event, effects)
 
     def _carry_out(self, effect: PeerEffect, effects: list[ServerEffect]) -> None:
         self.recorded.append(effect)
         super()._carry_out(effect, effects)
+
+    def show_next(self) -> PeerEffect:
+        effect = self.recorded.popleft()
+        for watch in self.observers.of_effect[type(effect)]:
+            watch(self.me, effect)
+        return effect
 
 
 class WatchedHost(Host):
@@ -73,17 +83,15 @@ class WatchedHost(Host):
         super()._deliver(event)
         if server.recorded:
             self._show_rest()
-        server.observers.stepped(server.peer.me, server)
+        for watch in server.observers.of_steps:
+            watch(server.me, server)
 
     def _carry_out(self, effect: ServerEffect) -> Truncated | LogRead | ClientDown | None:
-        server = self.server
-        recorded = server.recorded
+        if self._fuse >= 0:
+            self._burn()
+        recorded, show_next = self.server.recorded, self.server.show_next
         while recorded and (recorded[0] is effect or type(recorded[0]) in _UPCALLS):
-            shown = recorded.popleft()
-            if shown is effect and self._fuse >= 0:
-                self._burn()
-            server.observers.effect(server.peer.me, shown)
-            if shown is effect:
+            if show_next() is effect:
                 break
         return super()._carry_out(effect)
 
@@ -93,9 +101,8 @@ class WatchedHost(Host):
             self._on_burnt()
 
     def _show_rest(self) -> None:
-        recorded = self.server.recorded
-        while recorded:
-            self.server.observers.effect(self.server.peer.me, recorded.popleft())
+        while self.server.recorded:
+            self.server.show_next()
 
 
 class HeldStore(FileStore):
@@ -135,6 +142,10 @@ class HeldStore(FileStore):
     def barrier(self) -> None:
         super().barrier()
         self.unflushed, self._flushed_ms = False, None
+
+    def flushed_ms(self) -> float:
+        """When the flush that is under way is done."""
+        return inf if self._flushed_ms is None else self._flushed_ms
 
     def wants_flush(self) -> bool:
         return self.unflushed and not self.held and (self._flushed_ms or 0.0) <= self._clock.now_ms()
@@ -270,14 +281,15 @@ class Machine:
 
     def wants_turn(self) -> bool:
         """Whether a turn would find something to do now."""
-        if self.server is None or self.frozen:
+        server, host, ports, store = self.server, self._host, self._ports, self._store
+        if server is None or host is None or ports is None or store is None or self.frozen:
             return False
         return (
-            bool(self.ports.inbox)
+            bool(ports.inbox)
+            or (store.unflushed and store.wants_flush())
+            or host.deadline_ms() <= self.clock.now_ms()
             or self._snapshots.has_input()
-            or self.host.deadline_ms() <= self.clock.now_ms()
-            or self.store.wants_flush()
-            or self.server.has_work
+            or server.has_work
         )
 
     def turn(self) -> None:
@@ -286,3 +298,9 @@ class Machine:
     def deadline_ms(self) -> float:
         """When, in the world's time, a turn is due even if nothing arrives."""
         return self.clock.world_ms(self.host.deadline_ms())
+
+    def next_ms(self) -> float:
+        """As `deadline_ms`, for any machine: also when a flush is done; never, if nothing can happen by itself."""
+        if self.server is None or self.frozen:
+            return inf
+        return min(self.deadline_ms(), self.store.flushed_ms())

@@ -7,6 +7,7 @@ under way, and what it sends is lost.  Two processes are linked anew only when b
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 
 from lab.service.events import ClientDown, ClientId
 from lab.service.host import ClientFrame, ClientUp, ElectionFrame, Inbound, LearnerFrame
@@ -288,6 +289,16 @@ class Network:
         if closed:
             self._link_all()
         return worked or closed
+
+    def next_ms(self) -> float:
+        """When the next frame is due, or the next end of a link learns that it ended."""
+        return min((self._next_of(self.directions[way]) for way in self._busy), default=inf)
+
+    @staticmethod
+    def _next_of(direction: _Direction) -> float:
+        closes = inf if direction.closes_ms is None else direction.closes_ms
+        election = direction.election[0][0] if direction.election else inf
+        return min(closes, election, direction.learner[0][0] if direction.learner else inf)
 
     def deliver(self, source: PeerId, target: PeerId, *, election: int = 1 << 30, learner: int = 1 << 30) -> int:
         """Hand over up to so many frames of each channel, oldest first, due or not; returns how many it were."""

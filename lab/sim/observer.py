@@ -5,6 +5,7 @@ An observer overrides what it wants to see; what it leaves alone costs nothing. 
 
 from collections.abc import Callable
 from enum import Enum
+from typing import TypeVar
 
 from lab.service.events import ServerEvent
 from lab.service.server import Server
@@ -60,6 +61,19 @@ class EffectObserver(Observer):
 
 _OnEvent = Callable[[PeerId, ServerEvent], None]
 _OnEffect = Callable[[PeerId, PeerEffect], None]
+_Watching = TypeVar("_Watching")
+
+
+class _ByKind(dict[type, tuple[_Watching, ...]]):
+    """Who wants to see things of a kind; found out when one is first seen, since a look at it is all that most cost."""
+
+    def __init__(self, find: Callable[[type], tuple[_Watching, ...]]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, kind: type) -> tuple[_Watching, ...]:
+        found = self[kind] = self._find(kind)
+        return found
 
 
 class Observers:
@@ -67,39 +81,23 @@ class Observers:
 
     def __init__(self) -> None:
         self._all: list[Observer] = []
-        self._on_event: dict[type[ServerEvent], tuple[_OnEvent, ...]] = {}  # by kind, filled when one is first seen
-        self._on_effect: dict[type[PeerEffect], tuple[_OnEffect, ...]] = {}
-        self._on_stepped: tuple[Callable[[PeerId, Server], None], ...] = ()
+        self.of_event: _ByKind[_OnEvent] = _ByKind(self._find_of_event)
+        self.of_effect: _ByKind[_OnEffect] = _ByKind(self._find_of_effect)
+        self.of_steps: tuple[Callable[[PeerId, Server], None], ...] = ()
 
     def add(self, observer: Observer) -> None:
         self._all.append(observer)
-        self._on_event.clear()
-        self._on_effect.clear()
-        self._on_stepped = tuple(each.on_stepped for each in self._all if _overrides(each, "on_stepped"))
+        self.of_event.clear()
+        self.of_effect.clear()
+        self.of_steps = tuple(each.on_stepped for each in self._all if _overrides(each, "on_stepped"))
 
-    def event(self, server: PeerId, event: ServerEvent) -> None:
-        kind = type(event)
-        watching = self._on_event.get(kind)
-        if watching is None:
-            wanting = (each for each in self._all if each.events is None or kind in each.events)
-            watching = tuple(each.on_event for each in wanting if _overrides(each, "on_event"))
-            self._on_event[kind] = watching
-        for watch in watching:
-            watch(server, event)
+    def _find_of_event(self, kind: type) -> tuple[_OnEvent, ...]:
+        wanting = [each for each in self._all if each.events is None or kind in each.events]
+        return tuple(each.on_event for each in wanting if _overrides(each, "on_event"))
 
-    def effect(self, server: PeerId, effect: PeerEffect) -> None:
-        kind = type(effect)
-        watching = self._on_effect.get(kind)
-        if watching is None:
-            wanting = (each for each in self._all if each.effects is None or kind in each.effects)
-            watching = tuple(each.on_effect for each in wanting if _overrides(each, "on_effect"))
-            self._on_effect[kind] = watching
-        for watch in watching:
-            watch(server, effect)
-
-    def stepped(self, server: PeerId, running: Server) -> None:
-        for watch in self._on_stepped:
-            watch(server, running)
+    def _find_of_effect(self, kind: type) -> tuple[_OnEffect, ...]:
+        wanting = [each for each in self._all if each.effects is None or kind in each.effects]
+        return tuple(each.on_effect for each in wanting if _overrides(each, "on_effect"))
 
     def machine(self, server: PeerId, what: MachineEvent) -> None:
         for each in self._all:

@@ -4,6 +4,7 @@ import errno
 import random
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
+from math import inf
 
 from lab.sim import plan as p
 from lab.sim.damage import damage
@@ -42,6 +43,11 @@ class Strikes:
             heappop(self._later)[2]()
         while self._coming and self._coming[-1].at_ms <= now_ms:
             self._strike(self._coming.pop())
+
+    def next_ms(self) -> float:
+        """When the next fault begins or ends."""
+        ends = self._later[0][0] if self._later else inf
+        return min(ends, self._coming[-1].at_ms) if self._coming else ends
 
     def _after(self, ms: float, action: Action) -> None:
         self._number += 1

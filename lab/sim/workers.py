@@ -1,5 +1,6 @@
 """Processes that share out independent pieces of work: seeds, mutants."""
 
+import gc
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
@@ -20,4 +21,5 @@ def working(workers: int, lifeline: Callable[[], object]) -> Iterator[ProcessPoo
 
 def _begin(lifeline: Callable[[], object]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    gc.freeze()  # what was imported stays anyway: no collection looks at it again
     lifeline()

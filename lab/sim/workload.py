@@ -26,7 +26,7 @@ from lab.sim.plan import Plan
 
 _KEYS = 4
 _NUMBERS = 8  # of sequential nodes that deletes try
-_PENDING_MAX = 60
+_PENDING_MAX = 90
 _ATTACH_MS = 150.0  # on average, until a client that gets no answer tries elsewhere
 _PATIENCE = 10  # times as long, in which a client that a server holds waits for it to serve
 
@@ -83,7 +83,7 @@ class User:
             return SetData(cxid, key, b"%d %d" % (session, cxid), version)
         if kind < 0.7 and self._created:
             return Delete(cxid, rng.choice(self._created), rng.choice((-1, -1, 0)))
-        if kind < 0.8:
+        if kind < 0.85:
             return GetChildren(cxid, "/") if rng.random() < 0.5 else Exists(cxid, key)
         return Sync(cxid) if kind < 0.9 else GetData(cxid, key)
 
