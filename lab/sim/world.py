@@ -7,6 +7,8 @@ are the operations of the same names as in `lab.faults`.  `chaos.Chaos` drives a
 import random
 from collections.abc import Collection, Sequence
 
+import msgspec
+
 from lab.faults import AnyFault, Crash, Freeze, Heal, Partition, Restart, Thaw
 from lab.service.server import Server
 from lab.service.transactions import Txn
@@ -84,7 +86,8 @@ class World:
             leader_log_first=rng.random() < 0.2,
             proposal_timeout_ms=rng.choice((0, 0, 0, 150, 600)),
         )
-        return cls(config, rng.getrandbits(64))
+        seed_of_world = rng.getrandbits(64)
+        return cls(_with_settings(config, rng), seed_of_world)
 
     # -- faults
 
@@ -232,3 +235,23 @@ class World:
         """At rest, with every server up: logs, trees and replies agree with what was committed."""
         operations = [operation for client in self.clients for operation in client.operations]
         self.suite.at_rest(Rest({me: machine.replica() for me, machine in self.machines.items()}, operations))
+
+
+def _with_settings(config: ZabConfig, rng: random.Random) -> ZabConfig:
+    """The settings that most ensembles leave alone, drawn so that most walks leave most of them alone."""
+    voters = config.voters
+    weights = tuple(rng.choice((0, 1, 1, 2)) for _ in voters) if rng.random() < 0.15 else ()
+    groups: tuple[tuple[PeerId, ...], ...] = ()
+    if len(voters) > 2 and rng.random() < 0.15:
+        cut = rng.randint(1, len(voters) - 1)
+        groups = (voters[:cut], voters[cut:])
+    return msgspec.structs.replace(
+        config,
+        weights=weights if any(weights) else (),
+        groups=groups,
+        sync_mode=rng.choice(("leader", "quorum")),
+        proposal_timeout_ms=rng.choice((0, 0, 0, 400)),
+        leader_log_first=rng.random() < 0.15,
+        leader_serves=rng.random() < 0.85 or len(config.members) == 1,
+        sync_grace_ticks=rng.choice((0, 0, 0, 5)),
+    )
