@@ -8,12 +8,13 @@ seen from outside: in events and effects, or in a function whose deciding branch
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 from lab.service.server import Server
 from lab.sim.explore import Finding, examine
 from lab.sim.mutants.planting import Patch
 from lab.sim.observer import MachineEvent, Observer
+from lab.sim.plan import AnyPlanned, Planned
 from lab.sim.workers import working
 from lab.storage import scan
 from lab.storage.log import Log
@@ -82,6 +83,7 @@ def named() -> list[tuple[str, str]]:
         *(("learner gets", f"{message.__name__} in {phase.name}") for phase, message in LEARNER_PHASES),
         *(("leader gets", f"{message.__name__} in {stage.name}") for stage, message in HANDLER_PHASES),
         *(("happening", what) for what in HAPPENINGS),
+        *(("fault", fault.__name__) for fault in get_args(AnyPlanned)),
         *(("rule", f"{rule}: {what}") for rule, what in RULES.items()),
     ]
 
@@ -167,6 +169,9 @@ class CoverageObserver(Observer):
                 self._unflushed.discard(server)
                 if isinstance(effect, Install) and effect.last:
                     self._note_rule("Z-11 SNAP")
+
+    def on_fault(self, at_ms: float, planned: Planned) -> None:  # noqa: ARG002
+        self._note("fault", type(planned.fault).__name__)
 
     def on_machine(self, server: PeerId, what: MachineEvent) -> None:
         self._unflushed.discard(server)
