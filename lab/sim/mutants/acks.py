@@ -6,11 +6,10 @@ from typing import Any
 import msgspec
 
 from lab.sim.mutants.planting import Patch, mutant
-from lab.storage.store import FileStore
 from lab.zab.broadcast import Broadcast
 from lab.zab.config import PeerId
 from lab.zab.effects import PeerEffect, Send
-from lab.zab.events import Flushed, Session
+from lab.zab.events import Session, Tick
 from lab.zab.handler import Handler
 from lab.zab.leader import Leader
 from lab.zab.learner import Learner
@@ -91,29 +90,22 @@ def acks_not_reset_at_a_new_session(patch: Patch) -> None:
     patch(Broadcast, "reset_ack", lambda self, voter: None)  # noqa: ARG005
 
 
-@mutant("Z-3")
+@mutant("Z-3", scenario_name="X-47 with a late flush", scenario=STALE_ACK + "tick\n")
 def flushed_of_an_old_generation_accepted(patch: Patch) -> None:
-    """A flush is reported late, after a TRUNC or a change of role, and still believed."""
-    plain_barrier, plain_route = FileStore.barrier, Peer._route
+    """The report of a flush comes a tick after the role has ended that the flush was for, and is believed."""
+    plain_leave, plain_route = Peer._leave_role, Peer._route
+    late: dict[int, Zxid] = {}  # by peer
 
-    def barrier(self: FileStore) -> None:
-        unreported = self._unreported
-        plain_barrier(self)
-        self._unreported = unreported
-
-    def flush(self: FileStore) -> Flushed | None:
-        flushed = self._unreported
-        self.barrier()
-        self._unreported = None
-        return flushed
+    def leave_role(self: Peer, reason: str) -> list[PeerEffect]:
+        late[id(self)] = self.last_zxid
+        return plain_leave(self, reason)
 
     def route(self: Peer, event: Any) -> list[PeerEffect]:
-        if isinstance(event, Flushed):
-            return self.role.on_flushed(event.zxid) if self.role else []
+        if isinstance(event, Tick) and isinstance(self.role, Learner) and id(self) in late:
+            return [*plain_route(self, event), *self.role.on_flushed(late.pop(id(self)))]
         return plain_route(self, event)
 
-    patch(FileStore, "barrier", barrier)
-    patch(FileStore, "flush", flush)
+    patch(Peer, "_leave_role", leave_role)
     patch(Peer, "_route", route)
 
 
