@@ -26,7 +26,14 @@ class ServerClock:
         self._since_ms = 0.0  # of the world's time: when it showed `_shown_ms`
         self._shown_ms = 0.0
 
+    @property
+    def _is_right(self) -> bool:
+        """Then it shows the world's time to the last bit: a moment computed there and back must be the same one."""
+        return self._rate == 1.0 and self._shown_ms == self._since_ms
+
     def now_ms(self) -> float:
+        if self._is_right:
+            return self._world.now_ms()
         return self._shown_ms + (self._world.now_ms() - self._since_ms) * self._rate
 
     def run_at(self, rate: float) -> None:
@@ -42,6 +49,6 @@ class ServerClock:
 
     def world_ms(self, shown_ms: float) -> float:
         """When, in the world's time, it shows this if it goes on as now."""
-        if self._rate == 1.0 and self._shown_ms == self._since_ms:
+        if self._is_right:
             return shown_ms
         return self._since_ms + (shown_ms - self._shown_ms) / self._rate + _ROUNDING_MS
