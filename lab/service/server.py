@@ -5,7 +5,7 @@ among its other effects, so that a snapshot stream or a reply stands exactly whe
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import msgspec
 
@@ -66,6 +66,7 @@ from lab.zab.effects import (
     StreamSnapshot,
     Synced,
     TakeSnapshot,
+    Upcall,
 )
 from lab.zab.events import Forward, History, PeerEvent, Recovered, Submit, SyncAsked
 from lab.zab.messages import MalformedError, Record, TxnBatch
@@ -79,6 +80,7 @@ WAITING_BYTES_MAX = 1 << 20  # of requests that one client may send ahead to a s
 
 _CHUNKS_A_WINDOW = 16
 
+_UPCALLS = frozenset(get_args(Upcall))
 _READS = frozenset((GetData, Exists, GetChildren))
 _WRITES = frozenset((SetData, Create, Delete, Multi))
 
@@ -144,6 +146,9 @@ class Server:
             self._carry_out(effect, effects)
 
     def _carry_out(self, effect: PeerEffect, effects: list[ServerEffect]) -> None:
+        if type(effect) not in _UPCALLS:  # most are not
+            effects.append(effect)  # type: ignore[arg-type]
+            return
         match effect:
             case Deliver(batch):
                 self._deliver(batch, effects)
@@ -170,7 +175,7 @@ class Server:
             case StreamSnapshot((learner, session), zxid):
                 effects.append(OpenSnapshot(learner, session, self._chunks_of(zxid)))
             case _:
-                effects.append(effect)
+                raise AssertionError(f"no upcall: {effect}")
 
     def _load_snapshot(self, data: bytes, first: bool, last: bool) -> None:
         if first:
