@@ -8,7 +8,11 @@ from lab.sim.plan import AnyPlanned, Plan, Planned
 from lab.zab.config import PeerId, ZabConfig
 from lab.zab.quorum import quorum_of
 
-CHAOS_TICKS = 80
+# Walks of 25 ticks catch more mutants in a second of CPU than ones of 80 with half the faults a tick do (1.4 times at
+# the median of nine): another seed brings more that is new than more of the same one.
+CHAOS_TICKS = (15, 25, 35)
+FAULTS_A_TICK = (0.0, 0.24, 0.48, 0.8, 1.2)
+OPERATIONS_A_TICK = (2.4, 4.0, 6.0)  # of each client
 TICK_MS = 100
 CLIENTS = 3
 _ENABLED_SHARE = 0.4
@@ -19,18 +23,19 @@ def draw_plan(seed: int, config: ZabConfig) -> Plan:
     rng = random.Random(f"plan {seed}")
     draw = Draw(rng, config)
     enabled = [kind for kind in _KINDS if rng.random() < _ENABLED_SHARE]
-    count = rng.choice((0, 6, 15, 30, 45)) if enabled else 0
+    ticks = rng.choice(CHAOS_TICKS)
+    count = int(rng.choice(FAULTS_A_TICK) * ticks) if enabled else 0
     faults, at_ms = list[Planned](), 0.0
     for number in range(count):
         near = number and rng.random() < 0.3
-        at_ms = at_ms + rng.random() * _CLOSE_MS if near else rng.random() * CHAOS_TICKS * TICK_MS
+        at_ms = at_ms + rng.random() * _CLOSE_MS if near else rng.random() * ticks * TICK_MS
         faults.append(Planned(number, at_ms, rng.choice(enabled)(draw)))
     gap_ms = rng.choice((80.0, 200.0, 400.0))
     return Plan(
         seed=seed,
-        ticks=CHAOS_TICKS,
+        ticks=ticks,
         clients=CLIENTS,
-        operations=rng.choice((200, 350, 500)),
+        operations=int(rng.choice(OPERATIONS_A_TICK) * ticks),
         gap_ms=gap_ms,
         burst=int(gap_ms / 6),
         grain_ms=rng.choice((5.0, 20.0, 20.0, 40.0)),

@@ -5,7 +5,7 @@ An observer overrides what it wants to see; what it leaves alone costs nothing. 
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lab.service.events import ServerEvent
 from lab.service.server import Server
@@ -40,6 +40,16 @@ class Observer:
 
     def on_effect(self, server: PeerId, effect: PeerEffect) -> None: ...
 
+    def of_event(self, kind: type) -> tuple["OnEvent", ...]:
+        """What to call for events of this kind."""
+        wanted = self.events is None or kind in self.events
+        return (self.on_event,) if wanted and _overrides(self, "on_event") else ()
+
+    def of_effect(self, kind: type) -> tuple["OnEffect", ...]:
+        """What to call for effects of this kind."""
+        wanted = self.effects is None or kind in self.effects
+        return (self.on_effect,) if wanted and _overrides(self, "on_effect") else ()
+
     def on_stepped(self, server: PeerId, running: Server) -> None:
         """An event and everything it brought about is done."""
 
@@ -59,8 +69,8 @@ class EffectObserver(Observer):
         self._watch(server, effect)
 
 
-_OnEvent = Callable[[PeerId, ServerEvent], None]
-_OnEffect = Callable[[PeerId, PeerEffect], None]
+OnEvent = Callable[[PeerId, Any], None]
+OnEffect = Callable[[PeerId, Any], None]
 _Watching = TypeVar("_Watching")
 
 
@@ -81,8 +91,8 @@ class Observers:
 
     def __init__(self) -> None:
         self._all: list[Observer] = []
-        self.of_event: _ByKind[_OnEvent] = _ByKind(self._find_of_event)
-        self.of_effect: _ByKind[_OnEffect] = _ByKind(self._find_of_effect)
+        self.of_event: _ByKind[OnEvent] = _ByKind(self._find_of_event)
+        self.of_effect: _ByKind[OnEffect] = _ByKind(self._find_of_effect)
         self.of_steps: tuple[Callable[[PeerId, Server], None], ...] = ()
 
     def add(self, observer: Observer) -> None:
@@ -91,13 +101,11 @@ class Observers:
         self.of_effect.clear()
         self.of_steps = tuple(each.on_stepped for each in self._all if _overrides(each, "on_stepped"))
 
-    def _find_of_event(self, kind: type) -> tuple[_OnEvent, ...]:
-        wanting = [each for each in self._all if each.events is None or kind in each.events]
-        return tuple(each.on_event for each in wanting if _overrides(each, "on_event"))
+    def _find_of_event(self, kind: type) -> tuple[OnEvent, ...]:
+        return tuple(handler for each in self._all for handler in each.of_event(kind))
 
-    def _find_of_effect(self, kind: type) -> tuple[_OnEffect, ...]:
-        wanting = [each for each in self._all if each.effects is None or kind in each.effects]
-        return tuple(each.on_effect for each in wanting if _overrides(each, "on_effect"))
+    def _find_of_effect(self, kind: type) -> tuple[OnEffect, ...]:
+        return tuple(handler for each in self._all for handler in each.of_effect(kind))
 
     def machine(self, server: PeerId, what: MachineEvent) -> None:
         for each in self._all:

@@ -74,11 +74,13 @@ class Forge:
     # -- one thing
 
     def event(self, server: PeerId, event: Event) -> None:
-        self.suite.on_event(server, event)  # type: ignore[arg-type]
+        for handler in self.suite.of_event(type(event)):
+            handler(server, event)
 
     def effects(self, server: PeerId, *effects: Effect) -> None:
         for effect in effects:
-            self.suite.on_effect(server, effect)  # type: ignore[arg-type]
+            for handler in self.suite.of_effect(type(effect)):
+                handler(server, effect)
 
     def machine(self, server: PeerId, what: MachineEvent) -> None:
         self.suite.on_machine(server, what)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from lab.zab.config import PeerId
@@ -73,11 +74,13 @@ def _mark(channel: str, kinds: tuple[Any, ...]) -> Callable[[_Method], _Method]:
 
 def handlers_of(watcher: object) -> list[tuple[str, Any, Handler]]:
     """(channel, kind, bound method) of every marked method."""
-    found = []
-    for name in dir(type(watcher)):
-        marks = getattr(getattr(type(watcher), name), _MARK, ())
-        found += [(channel, kind, getattr(watcher, name)) for channel, kind in marks]
-    return found
+    return [(channel, kind, getattr(watcher, name)) for name, channel, kind in _marked(type(watcher))]  # type: ignore[arg-type]
+
+
+@cache
+def _marked(of: Any) -> tuple[tuple[str, str, Any], ...]:
+    """(name, channel, kind) of every marked method of this class."""
+    return tuple((name, *mark) for name in dir(of) for mark in getattr(getattr(of, name), _MARK, ()))
 
 
 class Invariant:

@@ -6,16 +6,15 @@ from functools import cache
 from importlib import import_module
 
 import lab.sim.invariants
-from lab.service.events import ServerEvent
 from lab.service.server import Server
 from lab.service.transactions import MultiTxn
 from lab.sim.invariants.base import Handler, Invariant, Parted, handlers_of
 from lab.sim.invariants.facts import Facts
 from lab.sim.invariants.fold import Fold
 from lab.sim.invariants.rest import Rest
-from lab.sim.observer import MachineEvent, Observer
+from lab.sim.observer import MachineEvent, Observer, OnEffect, OnEvent
 from lab.zab.config import PeerId, ZabConfig
-from lab.zab.effects import Deliver, PeerEffect, Send
+from lab.zab.effects import Deliver, Send
 from lab.zab.events import Received
 
 _Table = dict[object, tuple[Handler, ...]]
@@ -58,26 +57,21 @@ class Suite(Observer):
                     tables[channel][kind] = (*tables[channel].get(kind, ()), handler)
         if self._applied:
             self._plain[Deliver] = (*self._plain.get(Deliver, ()), self._note_applied)
-        kinds = tuple(kind for kind in self._plain if isinstance(kind, type))
-        self.events = (*kinds, Received)
-        self.effects = (*kinds, Send)
 
     # -- Observer
 
-    def on_event(self, server: PeerId, event: ServerEvent) -> None:
-        if type(event) is Received:
-            handlers = self._received.get(type(event.message), ())
-        else:
-            handlers = self._plain.get(type(event), ())
-        for handler in handlers:
+    def of_event(self, kind: type) -> tuple[OnEvent, ...]:
+        return (self._on_received,) if kind is Received else self._plain.get(kind, ())
+
+    def of_effect(self, kind: type) -> tuple[OnEffect, ...]:
+        return (self._on_send,) if kind is Send else self._plain.get(kind, ())
+
+    def _on_received(self, server: PeerId, event: Received) -> None:
+        for handler in self._received.get(type(event.message), ()):
             handler(server, event)
 
-    def on_effect(self, server: PeerId, effect: PeerEffect) -> None:
-        if type(effect) is Send:
-            handlers = self._sent.get(type(effect.message), ())
-        else:
-            handlers = self._plain.get(type(effect), ())
-        for handler in handlers:
+    def _on_send(self, server: PeerId, effect: Send) -> None:
+        for handler in self._sent.get(type(effect.message), ()):
             handler(server, effect)
 
     def on_stepped(self, server: PeerId, running: Server) -> None:
