@@ -20,12 +20,12 @@ def damage(disk: MemoryDisk, rng: random.Random, *, zeroed: bool) -> str | None:
     candidates = _candidates(disk, files)
     if not candidates:
         return None
-    path = rng.choice(candidates)
-    content = files[path]
-    at = rng.randrange(len(content))
+    path = rng.choice(list(candidates))
+    content, needed = files[path], candidates[path]
+    at = rng.randrange(needed)
     if zeroed:
         start = at - at % PAGE_BYTES
-        stop = min(start + PAGE_BYTES, len(content))
+        stop = min(start + PAGE_BYTES, needed)
         if not any(content[start:stop]):
             return None
         content[start:stop] = bytes(stop - start)
@@ -35,29 +35,33 @@ def damage(disk: MemoryDisk, rng: random.Random, *, zeroed: bool) -> str | None:
     return f"{path}: byte {at}: bit {bit:#x} flipped"
 
 
-def _candidates(disk: MemoryDisk, files: dict[str, bytearray]) -> list[str]:
-    """Files whose every byte is certain to be needed."""
+def _candidates(disk: MemoryDisk, files: dict[str, bytearray]) -> dict[str, int]:
+    """Files, and how many of their first bytes are needed for certain: not the blank space behind a log's frames."""
     pointer = files.get(f"{DATA_DIR}/{CURRENT}")
     name = open_line(CURRENT, bytes(pointer)) if pointer is not None else None
     if name is None:
-        return []
+        return {}
     folder = f"{DATA_DIR}/{name}"
     lines = [path for name in (CURRENT, ACCEPTED_EPOCH, CURRENT_EPOCH) if (path := f"{DATA_DIR}/{name}") in files]
+    whole = {path: len(files[path]) for path in lines}
     names = disk.listdir(folder)
-    segments = [f"{folder}/{name}" for _, name in labelled(names, "log")]
-    with_frames = [number for number, path in enumerate(segments) if _holds_frames(disk, path)]
+    segments = [(path := f"{folder}/{name}", _end_of_frames(disk, path)) for _, name in labelled(names, "log")]
+    with_frames = [number for number, (_, end) in enumerate(segments) if end]
     closed = segments[: with_frames[-1]] if with_frames else []
     snapshots = [f"{folder}/{name}" for _, name in labelled(names, "snapshot")]
     if len(snapshots) > 1:  # any of them will do, and what is before it may be damaged
-        return lines
-    return [*lines, *snapshots, *closed]
+        return whole
+    return {**whole, **{path: len(files[path]) for path in snapshots}, **{path: end for path, end in closed if end}}
 
 
-def _holds_frames(disk: MemoryDisk, path: str) -> bool:
-    file = disk.open(path)
+def _end_of_frames(disk: MemoryDisk, path: str) -> int:
+    """Of the intact ones at the beginning of a log segment; 0 if there are none."""
+    file, end = disk.open(path), 0
     try:
-        return next(read_frames(file, SEGMENT_HEADER_BYTES), None) is not None
+        for frame, _ in read_frames(file, SEGMENT_HEADER_BYTES):
+            end = frame.end
     except BadFrameError:
-        return False  # torn
+        pass  # torn behind these
     finally:
         file.close()
+    return end
