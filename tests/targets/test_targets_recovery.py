@@ -19,6 +19,7 @@ from lab.cluster.errors import ClusterError
 from lab.faults import Crash, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
 from lab.service.requests import Create, Done, SetData, decode_replies
 from lab.targets.own import OwnTarget
+from lab.zab.messages import Phase
 from lab.zab.zxid import epoch_of
 
 pytestmark = pytest.mark.process
@@ -340,7 +341,8 @@ def test_a_restarted_server_and_a_new_observer_get_a_large_tree_while_writes_go_
 
 
 def _all_serve(target: OwnTarget) -> bool:
-    return all(server.role != "looking" for server in target.servers())
+    status = target.cluster.status()
+    return len(status) == len(target.cluster.members) and all(s.phase is Phase.BROADCAST for s in status.values())
 
 
 @pytest.mark.parametrize("point", ["begun", "half written", "whole"])

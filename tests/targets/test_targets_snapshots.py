@@ -68,6 +68,7 @@ def test_a_server_killed_while_its_child_writes_leaves_no_child_and_starts_from_
     with writer(target, [2, 3]) as load:
         load.create()
         load.grow(3_000, 4_000)  # so that writing takes a while
+        load.set(100)
         pid = target.cluster.pids()[victim]
         until(load, lambda: len(files_of(target, victim, "snapshot")) > 1)
         until(load, lambda: bool(_freeze_a_child(pid)))
@@ -105,6 +106,7 @@ def test_a_child_that_is_killed_is_a_line_on_stderr_and_the_next_one_does(target
     with writer(target, [1, 2, 3]) as load:
         load.create()
         load.grow(3_000, 4_000)
+        load.set(100)
         pid = target.cluster.pids()[1]
         until(load, lambda: bool(_freeze_a_child(pid)))
         (child,) = psutil.Process(pid).children()
