@@ -32,6 +32,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     "lab.bench": ("lab.targets", "workloads", "lab.faults", "lab.client.history"),
     "lab.report": ("lab.bench.record", "workloads"),
     "lab.cli": EVERYTHING,
+    "lab.cli_sim": ("lab.sim", "lab.bench"),
     "lab.__main__": EVERYTHING,
     "lab": (),
 }

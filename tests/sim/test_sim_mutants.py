@@ -80,7 +80,7 @@ def test_a_patch_is_undone():
 @pytest.fixture
 def catches(monkeypatch: pytest.MonkeyPatch) -> list[Catch]:
     made = [Catch(name, "INV-1", 3) for name in MUTANTS]
-    monkeypatch.setattr("lab.cli._hunts", lambda: list(reversed(made)))
+    monkeypatch.setattr("lab.cli_sim._hunts", lambda: list(reversed(made)))
     return made
 
 
@@ -107,7 +107,7 @@ def test_json_names_what_caught_each(catches: list[Catch], capsys: pytest.Captur
 def test_a_missed_one_is_status_1(
     catches: list[Catch], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("lab.cli._hunts", lambda: [*catches[1:], Catch(catches[0].name, "", 2_000)])
+    monkeypatch.setattr("lab.cli_sim._hunts", lambda: [*catches[1:], Catch(catches[0].name, "", 2_000)])
     assert run("--json") == 1
     printed = json.loads(capsys.readouterr().out)
     assert printed["missed"] == 1
