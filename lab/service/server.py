@@ -5,9 +5,7 @@ among its other effects, so that a snapshot stream or a reply stands exactly whe
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, get_args
-
-import msgspec
+from typing import TYPE_CHECKING, get_args
 
 from lab.service.errors import UnreadableError
 from lab.service.events import (
@@ -21,6 +19,7 @@ from lab.service.events import (
     TurnEnd,
     WriteSnapshot,
 )
+from lab.service.forwarding import Forwarded, decode_forwarded, encode_forwarded
 from lab.service.outcomes import apply_txn, reply_to
 from lab.service.prepare import Prepared
 from lab.service.proposals import Proposals
@@ -69,7 +68,7 @@ from lab.zab.effects import (
     Upcall,
 )
 from lab.zab.events import Forward, History, PeerEvent, Recovered, Submit, SyncAsked
-from lab.zab.messages import MalformedError, Record, TxnBatch
+from lab.zab.messages import MalformedError, TxnBatch
 from lab.zab.peer import Peer
 from lab.zab.zxid import show
 
@@ -83,18 +82,6 @@ _CHUNKS_A_WINDOW = 16
 _UPCALLS = frozenset(get_args(Upcall))
 _READS = frozenset((GetData, Exists, GetChildren))
 _WRITES = frozenset((SetData, Create, Delete, Multi))
-
-
-class _Forwarded(Record, frozen=True):
-    """Writes of one session on their way from the server it is attached to, to the leader."""
-
-    session: int
-    attachment: int
-    requests: Annotated[list[Prepared], msgspec.Meta(min_length=1)]
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode_forwarded = msgspec.msgpack.Decoder(_Forwarded).decode
 
 
 def _load(history: History) -> Tree:
@@ -383,7 +370,7 @@ class Server:
         if self._proposals is not None:
             self._proposals.add(session.id, session.attachment, writes, size)
         else:
-            self._step_peer(Forward(_encode(_Forwarded(session.id, session.attachment, writes))), effects)
+            self._step_peer(Forward(encode_forwarded(Forwarded(session.id, session.attachment, writes))), effects)
 
     def _on_synced(self, nonce: int) -> None:
         session, sync = self._syncs.pop(nonce, (None, None))
@@ -433,7 +420,7 @@ class Server:
     def _on_forwarded(self, learner: PeerId, body: bytes) -> None:
         assert self._proposals is not None, "a learner's request reached a server that does not lead"
         try:
-            forwarded = _decode_forwarded(body)
+            forwarded = decode_forwarded(body)
         except MalformedError as error:
             # The body crossed a checked link from a server of ours: this is a bug there, and no reason to stop here.
             self.peer.last_problem = f"server {learner}: malformed request: {error}"
