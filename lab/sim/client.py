@@ -18,7 +18,7 @@ from lab.service.requests import (
     decode_replies,
     encode_frame,
 )
-from lab.sim.invariants.base import InvariantError
+from lab.sim.errors import InvariantError
 from lab.sim.network import Ports
 from lab.zab.zxid import Zxid, show
 

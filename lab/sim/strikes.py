@@ -9,7 +9,7 @@ from math import inf
 from lab.sim import plan as p
 from lab.sim.damage import damage
 from lab.sim.disk import InjectedDiskError, ProcessDiedError, Survives, nothing_happens
-from lab.sim.invariants.base import InvariantError
+from lab.sim.errors import InvariantError
 from lab.sim.machine import Machine
 from lab.sim.plan import AnyPlanned, Plan, Planned
 from lab.sim.workload import User

@@ -15,7 +15,7 @@ from lab.service.transactions import Txn
 from lab.sim.client import Acknowledged, Client
 from lab.sim.clock import VirtualClock
 from lab.sim.disk import Survives, nothing_survives
-from lab.sim.invariants.base import InvariantError
+from lab.sim.errors import InvariantError
 from lab.sim.invariants.rest import Rest
 from lab.sim.invariants.suite import Suite
 from lab.sim.machine import TICK_MS, Machine

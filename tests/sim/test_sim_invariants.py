@@ -27,7 +27,7 @@ from lab.service.requests import (
 )
 from lab.service.transactions import CheckTxn, CreateTxn, ErrorTxn, MultiErrorTxn, MultiTxn, SetDataTxn
 from lab.service.tree import Tree
-from lab.sim.invariants.base import InvariantError
+from lab.sim.errors import InvariantError
 from lab.sim.invariants.suite import every_invariant
 from lab.sim.observer import MachineEvent
 from lab.zab.effects import (

@@ -31,7 +31,7 @@ from lab.service.transactions import (
     encode_txns,
 )
 from lab.sim.client import Operation, Outcome
-from lab.sim.invariants.base import InvariantError
+from lab.sim.errors import InvariantError
 from lab.sim.invariants.rest import Rest
 from lab.sim.invariants.suite import Suite
 from lab.zab.batches import make_batch

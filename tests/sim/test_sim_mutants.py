@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.cli import main
-from lab.sim.invariants.base import InvariantError
+from lab.sim.errors import InvariantError
 from lab.sim.mutants import hunt, outcome
 from lab.sim.mutants.hunt import Catch
 from lab.sim.mutants.planting import Mutant, Patch, every_mutant

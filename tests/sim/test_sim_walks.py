@@ -10,7 +10,7 @@ from lab.faults import Crash, Freeze, Heal, Partition, Restart, Thaw
 from lab.sim import explore
 from lab.sim.client import Outcome
 from lab.sim.draw import draw_plan
-from lab.sim.invariants.base import InvariantError
+from lab.sim.errors import InvariantError
 from lab.sim.observer import EffectObserver
 from lab.sim.plan import Reduction
 from lab.sim.script import Script

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from lab.sim.errors import InvariantError
 from lab.zab.config import PeerId
 from lab.zab.zxid import Zxid
 
@@ -18,18 +19,6 @@ Handler = Callable[[PeerId, Any], None]
 _Method = TypeVar("_Method", bound=Callable[..., None])
 
 _MARK = "_sees"
-
-
-class InvariantError(AssertionError):
-    """The protocol broke a promise; the message names the invariant and the states that clash."""
-
-    def __init__(self, invariant: str, what: str) -> None:
-        super().__init__(f"{invariant}: {what}")
-        self.invariant = invariant
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        name = self.invariant
-        return InvariantError, (name, str(self)[len(name) + 2 :])
 
 
 @dataclass(frozen=True)

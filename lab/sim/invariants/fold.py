@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from lab.service.transactions import CheckTxn, CreateTxn, DeleteTxn, MultiTxn, SetDataTxn, Txn
-from lab.sim.invariants.base import InvariantError
+from lab.sim.errors import InvariantError
 from lab.zab.zxid import Zxid, show
 
 Node = tuple[bytes, int, Zxid]  # data, version, mzxid

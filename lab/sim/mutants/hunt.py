@@ -6,8 +6,8 @@ from concurrent.futures import as_completed
 
 import msgspec
 
+from lab.sim.errors import InvariantError
 from lab.sim.explore import examine
-from lab.sim.invariants.base import InvariantError
 from lab.sim.mutants.planting import every_mutant
 from lab.sim.script import Script
 from lab.sim.workers import working
