@@ -197,6 +197,8 @@ class Leader:
                 effects += self.drop(peer)
         if self.phase is Phase.BROADCAST and not self._has_quorum():
             self.over = "no quorum of voters is synced"
+        elif self.phase is Phase.BROADCAST and self.synchronizer.holds_back and not self._can_commit():
+            self.over = "too much is outstanding for those to join who would have to commit it"
         elif self.phase is not Phase.BROADCAST and self._tick - self._progress_tick > config.init_limit_ticks:
             self.over = f"no quorum within {config.init_limit_ticks} ticks in {self.phase.name}"
         elif not self.epoch and self._tick == config.sync_grace_ticks:
@@ -232,6 +234,11 @@ class Leader:
     def _has_quorum(self) -> bool:
         voters = [peer for peer, handler in self.handlers.items() if handler.is_voter]
         return self.state.quorum.contains([self.state.me, *voters])
+
+    def _can_commit(self) -> bool:
+        """Whether a quorum gets live traffic."""
+        live = [peer for peer, _ in self._forwarding(voters=True)]
+        return self.state.quorum.contains([self.state.me, *live])
 
     def _note_progress(self, phase: Phase) -> None:
         if self.phase is phase:

@@ -17,6 +17,7 @@ from lab.zab.messages import (
     NewLeader,
     Ping,
     Proposal,
+    ServerState,
     Snap,
     SnapChunk,
     SyncProgress,
@@ -169,6 +170,19 @@ def test_a_learner_that_waited_to_join_and_went_holds_nothing_back(monkeypatch: 
     join(leader, 2, 21)
     leader.step(SessionClosed(2, 21))
     assert leader.peer.room > 0
+
+
+def test_a_leader_steps_down_if_those_wait_to_join_who_would_have_to_commit(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(synchronizer, "JOIN_BYTES_MAX", BODY)
+    leader = established_leader()
+    submit(leader)
+    submit(leader)
+    join(leader, 1, 12, accepted=1, current=1)  # both followers come anew, one after the other
+    join(leader, 2, 21)
+    assert leader.peer.room == 0
+    leader.step(Tick())
+    assert leader.peer.state is ServerState.LOOKING
+    assert leader.peer.state_of_zab.last_zxid == z("1.2"), "what was proposed is history now, and fed by the window"
 
 
 def test_the_leader_keeps_a_learner_that_it_is_reading_for_from_giving_up():
