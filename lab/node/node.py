@@ -86,7 +86,7 @@ class Node:
         while self._running:
             host.turn()
             turns += 1
-            more = self._server.has_work or links.has_input()
+            more = self._server.has_work or links.has_input() or snapshots.has_input()
             if more and turns % LOOK_EVERY_TURNS:
                 continue
             ready = waiter.wait(0.0 if more else host.deadline_ms() - clock.now_ms(), links.has_input)

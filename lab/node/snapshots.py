@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from struct import Struct
 
@@ -28,28 +29,55 @@ class ForkedSnapshots:
 
     def __init__(self, waiter: Waiter) -> None:
         self._waiter = waiter
-        self._kept: dict[tuple[PeerId, Session], _Kept] = {}
+        self._kept: dict[tuple[PeerId, Session], _Kept | None] = {}  # None: no child could be made
+        self._awaited: set[int] = set()  # pipes that the waiter watches
         self._arrived: list[SnapshotRead] = []
 
     def open(self, learner: PeerId, session: Session, chunks: Iterator[bytes]) -> None:
-        self._kept[learner, session] = _Kept(chunks)
+        try:
+            self._kept[learner, session] = _Kept(chunks)
+        except OSError as error:  # the learner is told, and comes again
+            line = f"lab.node: no copy of the tree for server {learner}: {error.strerror}"
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - the log of this process
+            self._kept[learner, session] = None
 
     def ask(self, learner: PeerId, session: Session) -> None:
-        kept = self._kept.get((learner, session))
-        if kept is not None:
+        key = (learner, session)
+        if key not in self._kept:
+            return
+        kept = self._kept[key]
+        if kept is None or kept.has_answer:
+            self._answer(key, kept)
+        else:
             self._waiter.add(kept.fd)
+            self._awaited.add(kept.fd)
 
     def on_ready(self, fd: int) -> bool:
         """The waiter says that `fd` is readable; False if it is none of these pipes."""
         for key, kept in self._kept.items():
-            if kept.fd == fd:
-                if kept.read():
-                    self._waiter.remove(fd)
-                    self._arrived.append(SnapshotRead(*key, kept.take(), kept.at_end))
+            if kept is not None and kept.fd == fd:
+                kept.read()
+                if kept.has_answer:
+                    self._stop_waiting(kept)
+                    self._answer(key, kept)
                 return True
         return False
 
+    def _answer(self, key: tuple[PeerId, Session], kept: "_Kept | None") -> None:
+        data = None if kept is None else kept.take()
+        is_last = kept is not None and kept.is_at_end
+        self._arrived.append(SnapshotRead(*key, data, is_last))
+        if kept is not None and is_last:
+            del self._kept[key]
+            kept.close()
+
+    def _stop_waiting(self, kept: "_Kept") -> None:
+        if kept.fd in self._awaited:
+            self._awaited.discard(kept.fd)
+            self._waiter.remove(kept.fd)
+
     def has_input(self) -> bool:
+        """Whether `receive` has something to give: asked before the process sleeps."""
         return bool(self._arrived)
 
     def receive(self) -> Sequence[SnapshotRead]:
@@ -59,9 +87,9 @@ class ForkedSnapshots:
     def close(self, learner: PeerId, session: Session | None = None) -> None:
         for key in [key for key in self._kept if key[0] == learner and session in (None, key[1])]:
             kept = self._kept.pop(key)
-            with contextlib.suppress(FileNotFoundError):  # nothing was asked for just now
-                self._waiter.remove(kept.fd)
-            kept.close()
+            if kept is not None:
+                self._stop_waiting(kept)
+                kept.close()
             self._arrived = [chunk for chunk in self._arrived if (chunk.learner, chunk.session) != key]
 
     def close_all(self) -> None:
@@ -73,9 +101,11 @@ class _Kept:
     """One child and what came out of its pipe."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
+        """Raises OSError if there is no pipe or no child to be had."""
         self.fd, write_fd = os.pipe2(os.O_CLOEXEC)
         try:
-            fcntl.fcntl(write_fd, getattr(fcntl, "F_SETPIPE_SZ", 1031), PIPE_BYTES)
+            with contextlib.suppress(OSError):  # a user may have so much of it and no more; a smaller pipe does, too
+                fcntl.fcntl(write_fd, getattr(fcntl, "F_SETPIPE_SZ", 1031), PIPE_BYTES)
             self._pid = fork_child(lambda: _write_chunks(write_fd, chunks), write_fd)
         except OSError:
             os.close(self.fd)
@@ -83,16 +113,20 @@ class _Kept:
         finally:
             os.close(write_fd)
         os.set_blocking(self.fd, False)
-        self.at_end = False
+        self.is_at_end = False  # the chunk that was taken last is the last one
         self._buffer = bytearray()
-        self._has_failed = False
+        self._has_ended = False
 
-    def read(self) -> bool:
-        """Read what is there; whether `take` has something to give."""
+    def read(self) -> None:
+        """Read what is there; at the end of the pipe the child has written all, or failed."""
         data = os.read(self.fd, READ_BYTES)
-        self._has_failed = not data  # the child ended before it was done
+        self._has_ended = not data
         self._buffer += data
-        return self._has_failed or self._is_complete()
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether `take` has something to say."""
+        return self._is_complete() or self._has_ended
 
     def _is_complete(self) -> bool:
         """Whether a chunk is there, and behind it the beginning of another one or the end: only then is it known."""
@@ -103,15 +137,15 @@ class _Kept:
         return _LENGTH.unpack_from(self._buffer, at)[0] if len(self._buffer) >= at + _LENGTH.size else None
 
     def take(self) -> bytes | None:
-        """The next chunk; None if the child failed."""
-        if self._has_failed:
+        """The next chunk; None if the child ended before it was done."""
+        if not self._is_complete():
             return None
         size = self._next_size(0)
         assert size is not None
         start, stop = _LENGTH.size, _LENGTH.size + size
         data = bytes(self._buffer[start:stop])
         del self._buffer[:stop]
-        self.at_end = self._next_size(0) == _END
+        self.is_at_end = self._next_size(0) == _END
         return data
 
     def close(self) -> None:

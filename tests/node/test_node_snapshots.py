@@ -1,8 +1,9 @@
 """Trees kept for learners by forked children (Z-8, Z-13, Z-18)."""
 
+import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
@@ -66,11 +67,41 @@ def test_chunks_are_what_the_tree_was_when_it_was_opened(rig: Rig) -> None:
     assert rig.read(2, 5) == SnapshotRead(2, 5, b"c" * 3_000_000, last=True)
 
 
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (50, 60), (300_000, 10, 5), (300_000,) * 4])
+def test_what_a_child_had_written_before_it_ended_is_there_to_the_last_chunk(rig: Rig, sizes: tuple[int, ...]) -> None:
+    tree = [bytes([number]) * size for number, size in enumerate(sizes)]
+    rig.snapshots.open(2, 5, iter(tree))
+    if sum(sizes) < module.READ_BYTES:
+        until(lambda: any(child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process().children()))
+    assert [rig.read(2, 5).data for _ in tree] == tree
+    rig.snapshots.ask(2, 5)
+    assert not rig.snapshots.has_input(), "there is no more, and nothing of it is left"
+
+
+def test_without_a_child_the_learner_is_told(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def no_fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", no_fork)
+    rig.snapshots.open(2, 5, iter([b"one"]))
+    assert rig.read(2, 5) == SnapshotRead(2, 5, None, last=False)
+    assert "no copy of the tree for server 2: Resource temporarily unavailable" in capfd.readouterr().err
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it never came"
+
+
 def test_several_learners_are_served_at_once(rig: Rig) -> None:
     rig.snapshots.open(2, 5, iter([b"two", b"more"]))
     rig.snapshots.open(3, 7, iter([b"three"]))
     assert rig.read(3, 7) == SnapshotRead(3, 7, b"three", last=True)
     assert rig.read(2, 5) == SnapshotRead(2, 5, b"two", last=False)
+    assert rig.read(2, 5) == SnapshotRead(2, 5, b"more", last=True)
 
 
 def test_a_child_that_fails_is_told(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
