@@ -18,7 +18,6 @@ class Shrinker:
 
     def __init__(self, finding: Finding, progress: Progress) -> None:
         self.best = finding
-        self.tried = 0
         self._progress = progress
 
     def shrink(self) -> Finding:
@@ -41,7 +40,6 @@ class Shrinker:
 
     def _try(self, **smaller: object) -> bool:
         """Whether the finding is still there; if so, this is the best now."""
-        self.tried += 1
         finding = examine(self.best.seed, msgspec.structs.replace(self.best.reduction, **smaller))
         if finding is None or finding.kind != self.best.kind:
             return False

@@ -24,10 +24,6 @@ class Search(msgspec.Struct, frozen=True):
     path: str  # empty: none is whole
     damaged: tuple[tuple[Zxid, CorruptSnapshotError], ...]
 
-    @property
-    def tried(self) -> int:
-        return len(self.damaged) + bool(self.path)
-
 
 def find_whole(disk: Disk, folder: str, upto: Zxid = ZXID_MAX) -> Search:
     """Read snapshots of `upto` or less, newest first and up to SNAPSHOTS_TRIED_MAX of them, until one is whole."""
