@@ -23,8 +23,9 @@ from lab.zab.effects import (
     Synced,
 )
 from lab.zab.errors import EpochsUsedUpError, ProtocolError
-from lab.zab.events import LogRead, Received, Session, SnapshotRead
+from lab.zab.events import Received, Session
 from lab.zab.handler import Handler
+from lab.zab.master import LearnerMaster
 from lab.zab.messages import (
     Ack,
     AckEpoch,
@@ -46,12 +47,12 @@ from lab.zab.messages import (
 from lab.zab.phases import HANDLER_PHASES, Bootstrap
 from lab.zab.state import PeerState
 from lab.zab.synchronizer import Synchronizer
-from lab.zab.zxid import Zxid, counter_of, epoch_of, is_leap, make_zxid, show
+from lab.zab.zxid import counter_of, epoch_of, is_leap, make_zxid, show
 
 PROPOSALS = "proposals"  # the timer of `proposal_timeout_ms`
 
 
-class Leader:
+class Leader(LearnerMaster):
     """Phases 1 to 3 of Zab on the side of the server that was elected.
 
     `over` says why the role has ended, once it has; the peer then goes back to LOOKING.
@@ -60,37 +61,24 @@ class Leader:
     server_state = ServerState.LEADING
 
     def __init__(self, state: PeerState, on_established: Callable[[int], list[PeerEffect]]) -> None:
-        self.state = state
+        super().__init__(state)
         self._on_established = on_established  # the election publishes the new epoch in its vote (ZOOKEEPER-1732)
         self.leader = state.me
         self.phase = Phase.DISCOVERY
         self.over: str | None = None
         self.epoch = 0  # 0 until a quorum has shown its promises
-        self.handlers: dict[PeerId, Handler] = {}
         self._summary = (state.current_epoch, state.last_zxid)  # no voter may be more recent (4.2 step 4)
         self._epoch_max = max(state.accepted_epoch, state.epoch_floor)
         self._connecting: set[PeerId] = {state.me}
         self._epoch_acked: set[PeerId] = set()
         self._new_leader_acked: set[PeerId] = set()
         self._broadcast: Broadcast | None = None  # once the epoch is known
-        self._synchronizer: Synchronizer | None = None  # likewise
-        self._tick = 0
         self._progress_tick = 0  # of the bootstrap as a whole (Z-18)
 
     @property
     def broadcast(self) -> Broadcast:
         assert self._broadcast is not None, "the epoch is not known yet"
         return self._broadcast
-
-    @property
-    def synchronizer(self) -> Synchronizer:
-        assert self._synchronizer is not None, "the epoch is not known yet"
-        return self._synchronizer
-
-    @property
-    def lowest_cursor(self) -> Zxid | None:
-        """How far the learner that is furthest behind has been sent its history; None if nobody is being sent any."""
-        return min((h.feed.cursor for h in self.handlers.values() if h.feed is not None), default=None)
 
     @property
     def tail(self) -> list[TxnBatch]:
@@ -132,34 +120,6 @@ class Leader:
         """The own disk votes like anybody else's (Z-3)."""
         return self._on_durable(self.state.me, zxid)
 
-    def on_log_read(self, event: LogRead) -> list[PeerEffect]:
-        handler = self.handlers.get(event.learner)
-        if handler is None or handler.session != event.session:
-            return []
-        return self.synchronizer.on_log_read(handler, event)
-
-    def on_snapshot_read(self, event: SnapshotRead) -> list[PeerEffect]:
-        handler = self.handlers.get(event.learner)
-        if handler is None or handler.session != event.session:
-            return []
-        return self.synchronizer.on_snapshot_read(handler, event)
-
-    def on_session_closed(self, peer: PeerId, session: Session) -> list[PeerEffect]:
-        handler = self.handlers.get(peer)
-        if handler is not None and handler.session == session:
-            self._forget(peer)
-        return []
-
-    def drop(self, peer: PeerId) -> list[PeerEffect]:
-        """End the learner session of `peer`; what it acknowledged and promised remains."""
-        handler = self._forget(peer)
-        return [CloseSession(peer, handler.session)] if handler else []
-
-    def _forget(self, peer: PeerId) -> Handler | None:
-        if self._synchronizer is not None:
-            self._synchronizer.forget(peer)
-        return self.handlers.pop(peer, None)
-
     def submit(self, count: int, body: bytes) -> list[PeerEffect]:
         """Broadcast a batch of the service's transactions; only in BROADCAST."""
         assert self.phase is Phase.BROADCAST, "proposals need an established leader"
@@ -181,7 +141,7 @@ class Leader:
         return self._on_sync(Synced(nonce)) if self.broadcast.syncs.by_quorum else [Synced(nonce)]
 
     def close(self) -> list[PeerEffect]:
-        effects: list[PeerEffect] = [CloseSession(peer, self.handlers[peer].session) for peer in sorted(self.handlers)]
+        effects = super().close()
         return [CancelTimer(PROPOSALS), *effects] if self.state.config.proposal_timeout_ms else effects
 
     # -- liveness ----------------------------------------------------------------------------------
@@ -191,9 +151,7 @@ class Leader:
         config, effects = self.state.config, list[PeerEffect]()
         for peer in sorted(self.handlers):
             handler = self.handlers[peer]
-            limit = config.sync_limit_ticks if handler.stage is Bootstrap.ACTIVE else config.init_limit_ticks
-            silent = self._tick - handler.heard_tick > limit
-            if silent or handler.lags(self._broadcast, self._tick, config.sync_limit_ticks):
+            if self._is_silent(handler) or handler.lags(self._broadcast, self._tick, config.sync_limit_ticks):
                 effects += self.drop(peer)
         if self.phase is Phase.BROADCAST and not self._has_quorum():
             self.over = "no quorum of voters is synced"
@@ -281,7 +239,7 @@ class Leader:
         self.epoch = self._epoch_max + 1
         effects: list[PeerEffect] = [self.state.save_accepted_epoch(self.epoch)]
         self._broadcast = Broadcast(self.state, self.epoch)
-        self._synchronizer = Synchronizer(self.state, self.epoch, self._broadcast, self.drop)
+        self._synchronizer = Synchronizer(self.state, self.epoch, self._broadcast.outstanding, self.drop)
         for handler in self._sorted_handlers():
             handler.stage = Bootstrap.EPOCH_OFFERED
             effects.append(Send((handler.to,), LeaderInfo(self.epoch)))
@@ -399,6 +357,3 @@ class Leader:
     def _forwarding(self, *, voters: bool) -> tuple[tuple[PeerId, Session], ...]:
         """Sessions that get live traffic: from the step on in which NEWLEADER was sent to them (X-44)."""
         return tuple(h.to for h in self._sorted_handlers() if h.is_voter is voters and h.stage >= Bootstrap.SYNCING)
-
-    def _sorted_handlers(self) -> list[Handler]:
-        return [self.handlers[peer] for peer in sorted(self.handlers)]

@@ -1,17 +1,16 @@
-"""Phase 2 on the leader's side: every learner's history is brought level with the leader's own (zab.md 4.3, Z-18).
+"""Phase 2 on the leader's side: every learner's history is brought level with the own one (zab.md 4.3, Z-18).
 
 `sync_plan` says how, `feed` sends as fast as the learner takes it in; here it begins and ends.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from lab.zab.broadcast import Broadcast
 from lab.zab.config import PeerId
 from lab.zab.effects import PeerEffect, ReadLog, Send, StreamSnapshot
 from lab.zab.events import LogRead, SnapshotRead
 from lab.zab.feed import Feed, log_slice_bytes
 from lab.zab.handler import Handler
-from lab.zab.messages import Commit, NewLeader, Proposal, Snap
+from lab.zab.messages import Commit, NewLeader, Proposal, Snap, TxnBatch
 from lab.zab.phases import Bootstrap
 from lab.zab.state import PeerState
 from lab.zab.sync_plan import SyncPlan, plan_from_disk, plan_sync
@@ -23,12 +22,16 @@ class Synchronizer:
     """The learners of one epoch between their ACKEPOCH and NEWLEADER."""
 
     def __init__(
-        self, state: PeerState, epoch: int, broadcast: Broadcast, drop: Callable[[PeerId], list[PeerEffect]]
+        self,
+        state: PeerState,
+        epoch: int,
+        outstanding: Collection[TxnBatch],
+        drop: Callable[[PeerId], list[PeerEffect]],
     ) -> None:
-        """`drop` ends the session of a learner, which then comes again."""
+        """`outstanding` is what voters get beyond the history, and changes; `drop` ends the session of a learner."""
         self._state = state
         self._epoch = epoch
-        self._broadcast = broadcast
+        self._outstanding = outstanding
         self._drop = drop
         self._joiners: set[PeerId] = set()  # level, but with too much outstanding to join
         self._broken: set[PeerId] = set()  # learners whom the disk log failed half way
@@ -98,7 +101,7 @@ class Synchronizer:
         effects = [*taken, *feed.pump(self._state.applied)]
         if not feed.is_level(self._state.applied):
             return effects
-        outstanding = self._broadcast.outstanding if handler.is_voter else ()
+        outstanding = self._outstanding if handler.is_voter else ()
         if sum(len(batch.body) for batch in outstanding) > JOIN_BYTES_MAX:
             self._joiners.add(handler.peer)
             return effects
@@ -111,6 +114,6 @@ class Synchronizer:
         if feed.cursor != feed.start:
             effects.append(Send(to, Commit(feed.cursor)))
         if handler.is_voter:
-            effects += [Send(to, Proposal(batch)) for batch in self._broadcast.outstanding]
+            effects += [Send(to, Proposal(batch)) for batch in self._outstanding]
         handler.stage, handler.history_end, handler.feed = Bootstrap.SYNCING, feed.cursor, None
         return [*effects, Send(to, NewLeader(self._epoch))]
