@@ -106,6 +106,12 @@ commands.add_command(cli_sim.selftest)
 @_option("max_outstanding", "uncommitted batches at the leader; 0: unbounded", type=int)
 @_option("batch_txns_max", "transactions in one proposal", type=int)
 @_option("snap_count", "transactions between snapshots of a server's own disk; 0: none", type=int)
+@_option("leader_serves", "clients, too, beside leading", type=bool)
+@_option(
+    "placement",
+    "of servers and clients on CPUs",
+    type=click.Choice(["free", "together", "spread", "leader-client", "leader-alone"]),
+)
 @JSON
 def trial(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
     """Measure one workload on one ensemble, and verify it."""

@@ -16,6 +16,7 @@ TRANSPORTS = ("shm",)
 DURABILITIES = ("fsync", "buffered", "memory")
 ATTACHMENTS = ("leader", "followers", "observers", "all")
 DEATH_DETECTIONS = ("pidfd", "heartbeat")
+PLACEMENTS = ("free", "together", "spread", "leader-client", "leader-alone")
 FAULTS = ("crash", "freeze", "partition")
 
 WORKLOAD_FIELDS = ("reads", "value_bytes", "keys", "distribution", "zipf_s")  # settings that parametrize the workload
@@ -59,6 +60,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_outstanding": _between(0, 1 << 20),
     "batch_txns_max": _between(1, 1 << 20),
     "snap_count": _between(0, 1 << 30),
+    "placement": _one_of(*PLACEMENTS),
     "death_detection": _one_of(*DEATH_DETECTIONS),
     "tick_ms": _between(1, 60_000),
     "sync_limit_ticks": _between(2, 10_000),
@@ -83,6 +85,12 @@ def check_settings(settings: Settings) -> Settings:
         raise SettingsError("--attach observers: there is none, allowed: leader, followers, all (or --observers 1)")
     if settings.attach == "followers" and settings.voters < 2:
         raise SettingsError("--attach followers: a single voter leads, allowed: leader, observers, all (or --voters 3)")
+    if not settings.leader_serves and total == 1:
+        raise SettingsError("--leader-serves: no, and a single server leads: nobody would serve, allowed: yes")
+    if not settings.leader_serves and settings.attach == "leader":
+        raise SettingsError(
+            "--attach leader: it serves nobody with --leader-serves no, allowed: followers, observers or all"
+        )
     if settings.init_limit_ticks <= settings.sync_limit_ticks:
         raise SettingsError(
             f"--init-limit-ticks: {settings.init_limit_ticks}, "

@@ -53,6 +53,10 @@ class LoadProcess:
             its_end.close()
             close_all(connector.fds)
 
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
     def tell(self, record: Command | LoadSpec) -> None:
         try:
             self.channel.send(encode(record))

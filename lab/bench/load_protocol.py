@@ -32,6 +32,9 @@ class Load(Protocol):
     def setup(self) -> None:
         """Make the workload's nodes."""
 
+    def pids(self) -> list[int]:
+        """Of the load processes, by the numbers of their clients."""
+
     def warm(self, seconds: float) -> None:
         """The real load, not measured."""
 

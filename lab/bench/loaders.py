@@ -103,6 +103,9 @@ class Loaders:
         self._tell(Settle())
         self._hear(Ready, SETUP_TIMEOUT_S)
 
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes]
+
     def warm(self, seconds: float) -> None:
         """The load, not measured.  It goes on until `finish`."""
         self.begin()

@@ -2,13 +2,14 @@
 
 Schema history
 1: first version.
+2: Settings has `leader_serves` and `placement`, TrialRecord `cpus`.
 """
 
 from typing import Any
 
 import msgspec
 
-SCHEMA = 1
+SCHEMA = 2
 
 PHASES = ("detection", "election", "discovery", "synchronization", "first_commit", "first_ack")
 
@@ -98,6 +99,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cpu_share: float | None = None
     max_outstanding: int = 0
     batch_txns_max: int = 4096
+    leader_serves: bool = True  # off: clients attach to followers and observers only
+    placement: str = "free"  # of processes on CPUs while they are measured
     snap_count: int = 0  # transactions between snapshots of a server's own disk; 0: none, as in records without it
     death_detection: str = "pidfd"
     network: str = "none"
@@ -137,6 +140,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     client_lag_us: float  # open loop: how late the generator sent, 99th percentile; closed loop: 0
     client_limited: bool  # the load processes used over 90 % of a CPU each: the servers' limit was not reached
     budget: str = "none"  # mechanism behind cpu_share
+    cpus: dict[str, list[int]] = {}  # that `server 1`, `client 0` ... were held to; empty: free, or not recorded yet
     digest: str = ""  # of the replicas, hex
     machine: Machine
     commit: str = "unknown"

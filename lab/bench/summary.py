@@ -1,6 +1,7 @@
 """A record in a few readable lines."""
 
 import statistics
+from collections.abc import Sequence
 
 from lab.bench.record import PHASES, FailoverRecord, Record, Settings, TortureRecord, TrialRecord
 
@@ -30,6 +31,8 @@ def _trial(record: TrialRecord) -> list[str]:
             f"rss {server.rss_mb:.0f} MB{throttled}"
         )
     lines.append(f"  clients cpu {record.client_cpu_s:.2f} s, late by {record.client_lag_us:,.0f} us (p99)")
+    if record.cpus:
+        lines.append("  " + ", ".join(f"{name} on CPU {_cpus(held)}" for name, held in record.cpus.items()))
     if settings.cpu_share is not None:
         given = f"{settings.cpu_share:g} of a CPU for each server ({record.budget})"
         missing = "WITHOUT the CPU budget asked for: none can be set here"
@@ -41,6 +44,10 @@ def _trial(record: TrialRecord) -> list[str]:
     if record.errors or record.unknown:
         lines.append(f"  {record.errors} errors, {record.unknown} operations whose outcome nobody knows")
     return [*lines, *_verdict(record)]
+
+
+def _cpus(held: Sequence[int]) -> str:
+    return " or ".join(map(str, held))
 
 
 def _failover(record: FailoverRecord) -> list[str]:

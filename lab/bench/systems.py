@@ -25,6 +25,7 @@ def make_target(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTa
         max_outstanding=settings.max_outstanding,
         batch_txns_max=settings.batch_txns_max,
         snap_count=settings.snap_count,
+        leader_serves=settings.leader_serves,
         finalize_early=settings.finalize_early,
         data_dir=data_dir,
         seed=settings.seed,

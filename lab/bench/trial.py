@@ -12,6 +12,7 @@ from lab.bench.latency import encode_histogram, percentiles, series
 from lab.bench.limits import check_settings, workload_of_settings
 from lab.bench.load_protocol import Load, MakeLoad, Window
 from lab.bench.machine import describe_commit, describe_machine
+from lab.bench.placement import Placed, available_cpus, check_placement
 from lab.bench.progress import Reporter, Silent
 from lab.bench.record import Checks, PyperfLink, Settings, TrialRecord
 from lab.bench.results import now_text
@@ -57,6 +58,7 @@ def run_trial(
     shown: Reporter = SILENT,
 ) -> TrialRecord:
     """As `trial`, on a target that is handed in and not started yet; it is stopped when this returns or raises."""
+    check_placement(settings, len(available_cpus()))
     machine = describe_machine(data_dir or DEFAULT_DATA_DIR)  # before the load: its load average is about others
     commit, dirty = describe_commit()
     shown.doing("starting", 0.0, settings.warmup + settings.seconds)
@@ -84,6 +86,7 @@ class _Seen(msgspec.Struct, frozen=True):
 
     started_at: str
     budget: str
+    cpus: dict[str, list[int]]
     window: Window
     before: list[Usage]
     after: list[Usage]
@@ -100,18 +103,22 @@ def _observe(settings: Settings, target: Target, load: Load, shown: Reporter) ->
         budget = target.limit_cpu(settings.cpu_share)
         if budget == "none":
             shown.note(f"--cpu-share {settings.cpu_share:g}: {NO_BUDGET}")
+    placed = Placed(settings, target, load)
     shown.doing(f"warming up for {warmup:g} s", 0.0, warmup + seconds)
     load.warm(warmup)
     shown.doing(f"measuring for {seconds:g} s", warmup / (warmup + seconds), seconds)
     started_at, before = now_text(), target.usage()
     window = load.run(seconds)
     after, roles = target.usage(), {server.id: server.role for server in target.servers()}
+    placed.check(roles)
+    cpus = placed.cpus()
+    placed.lift()
     if settings.cpu_share is not None:
         target.limit_cpu(None)
     shown.doing("verifying", 1.0, 0.0)
     histories = load.finish()
     replicas = target.replicas(unknown_writes(histories))
-    return _Seen(started_at, budget, window, before, after, roles, histories, replicas)
+    return _Seen(started_at, budget, cpus, window, before, after, roles, histories, replicas)
 
 
 def _measured(settings: Settings, seen: _Seen) -> dict[str, Any]:
@@ -136,6 +143,7 @@ def _measured(settings: Settings, seen: _Seen) -> dict[str, Any]:
         "client_lag_us": seen.window.lag_us,
         "client_limited": seen.window.cpu_s > CLIENT_LIMIT * seconds * settings.clients,
         "budget": seen.budget,
+        "cpus": seen.cpus,
         "digest": common_digest(seen.replicas),
     }
 
@@ -153,7 +161,7 @@ def running(target: Target) -> Iterator[None]:
 @contextlib.contextmanager
 def loading(target: Target, settings: Settings, make_load: Callable[[list[Connector]], L]) -> Iterator[L]:
     """Load processes attached as the settings say, the workload's nodes made; they are ended on every way out."""
-    to = attached(target.servers(), settings.attach)
+    to = attached(target.servers(), settings.attach, leader_serves=settings.leader_serves)
     connectors: list[Connector] = []
     try:
         connectors.extend(target.connector(client, to) for client in range(settings.clients))
@@ -182,10 +190,11 @@ def _blame_servers(target: Target, error: TargetError) -> None:
         raise cause from error
 
 
-def attached(servers: Sequence[ServerInfo], attach: str) -> list[int]:
-    """The servers that clients get a session to."""
+def attached(servers: Sequence[ServerInfo], attach: str, *, leader_serves: bool = True) -> list[int]:
+    """The servers that clients get a session to; `all` are those that serve."""
     role = {"leader": "leader", "followers": "follower", "observers": "observer"}.get(attach)
-    chosen = sorted(server.id for server in servers if role in (None, server.role))
+    serving = [server for server in servers if leader_serves or server.role != "leader"]
+    chosen = sorted(server.id for server in serving if role in (None, server.role))
     if not chosen:
         found = ", ".join(f"{server.id} {server.role}" for server in servers)
         raise TargetError(f"--attach {attach}: no such server serves (there are {found})")

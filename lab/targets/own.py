@@ -43,6 +43,7 @@ class OwnTarget:
         max_outstanding: int = 0,
         batch_txns_max: int = 4096,
         snap_count: int = 100_000,
+        leader_serves: bool = True,
         finalize_early: bool = True,
         log_segment_bytes: int = 64 << 20,
         data_dir: str | Path | None = None,
@@ -63,6 +64,7 @@ class OwnTarget:
                     "max_outstanding": max_outstanding,
                     "batch_txns_max": batch_txns_max,
                     "snap_count": snap_count,
+                    "leader_serves": leader_serves,
                     "finalize_early": finalize_early,
                 },
                 durability=durability,
@@ -130,6 +132,9 @@ class OwnTarget:
             Usage(n, s.cpu_ns / 1e9, s.bytes_sent, _rss_mb(pids[n]), s.at_ns, throttled.get(n, 0.0))
             for n, s in status.items()
         ]
+
+    def pids(self) -> dict[int, int]:
+        return self.cluster.pids()
 
     def marks(self) -> list[PhaseMark]:
         with _as_target_error():

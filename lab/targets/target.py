@@ -66,6 +66,9 @@ class Target(Protocol):
 
     def usage(self) -> list[Usage]: ...
 
+    def pids(self) -> dict[int, int]:
+        """The process of each server that runs; all of them are of this host."""
+
     def marks(self) -> list[PhaseMark]:
         """What the servers reported since the last call, in no particular order."""
 

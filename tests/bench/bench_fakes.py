@@ -128,6 +128,10 @@ class FakeTarget:
         return [Usage(s, self.cpu_s * s, int(self.cpu_s * 1000), 20.0, self.now_ns, 0.5 * self.cpu_s)
                 for s in self.members]  # fmt: skip
 
+    def pids(self):
+        self._call("pids")
+        return {}
+
     def limit_cpu(self, share):
         self._call("limit_cpu", share)
         return "cgroup-v1"
@@ -197,6 +201,10 @@ class FakeLoad:
 
     def setup(self):
         self._call("setup")
+
+    def pids(self):
+        self._call("pids")
+        return []
 
     def warm(self, seconds):
         self._call("warm", seconds)
