@@ -186,8 +186,12 @@ def torture(as_json: bool, data_dir: Path | None, results: Path, reports: Path, 
 
 @commands.command()
 @click.option("--profile", type=click.Choice(["smoke", "quick", "full"]), default="quick", show_default=True,
-              help="under a minute, 6 minutes, about 3 hours")  # fmt: skip
-@click.option("--only", metavar="SUITE,...", help="of election, write-latency, read-scaling  [default: all]")
+              help="under a minute, 6 minutes, about 5 hours")  # fmt: skip
+@click.option(
+    "--only",
+    metavar="SUITE,...",
+    help="of election, write-latency, read-scaling, speed  [default: all, but speed only in full]",
+)
 @click.option("--run", "name", metavar="NAME", help="of the new folder under results/  [default: date and time]")
 @click.option("--seed", type=int, default=1, show_default=True, help="of the order of measuring and the workloads")
 @WORKLOAD

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from lab.bench.driver import Bench, Plan
-from lab.bench.grid import SUITES
 from lab.bench.grid import profile as profile_of
 from lab.bench.lifeline import Interrupted
 from lab.bench.limits import SettingsError, check_settings, workload_settings
+from lab.bench.point import SUITES
 from lab.bench.progress import reporter
 from lab.bench.results import RunFolder, default_name
 
@@ -39,8 +39,9 @@ def run_bench(
     overrides.pop("reads", None)  # an axis of the grid, as are voters, durability and attachment
     if distribution is not None:
         overrides["distribution"] = distribution
+    suites = parse_only(only)
     plan = Plan(
-        profile=profile_of(profile), only=parse_only(only), overrides=overrides, seed=seed, data_dir=data_dir, argv=argv
+        profile=profile_of(profile, suites), only=suites, overrides=overrides, seed=seed, data_dir=data_dir, argv=argv
     )
     for point in plan.points:
         check_settings(point.settings)

@@ -1,7 +1,8 @@
 """`bench`: a profile's points, interleaved over rounds, each measured by one pyperf run (DESIGN 4).
 
 pyperf measures all processes of one benchmark before the next, so interleaving is done here: for each round, for each
-point in seeded random order, one pyperf command.  What was measured stays, whatever happens to the rest.
+point in seeded random order, one pyperf command, and in between the jobs that are no trials.  What was measured stays,
+whatever happens to the rest.
 """
 
 import contextlib
@@ -18,8 +19,9 @@ import msgspec
 import orjson
 
 from lab.bench.child import run_child
-from lab.bench.grid import LOOPS, SUITES, Point, Profile, estimate_s, find_point
+from lab.bench.grid import estimate_s, find_point
 from lab.bench.machine import describe_commit, describe_machine
+from lab.bench.point import LOOPS, SUITES, Job, Point, Profile
 from lab.bench.progress import Reporter, duration_text
 from lab.bench.record import FailoverRecord, Record, RunInfo, TrialRecord
 from lab.bench.results import RunFolder, append_hlog, now_text, read_new_records, write_whole
@@ -29,6 +31,7 @@ from lab.targets.target import TargetError
 FAILURES_AT_START_MAX = 3  # as many in a row, before anything was measured, end the run
 TIMEOUT_FACTOR, TIMEOUT_EXTRA_S = 5.0, 60.0  # a run that takes this much longer than estimated hangs
 
+Step = Point | Job
 Command = Callable[[Point, int, "RunFolder", list[str]], list[str]]  # point, round, where, extra options
 
 
@@ -36,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What one invocation was asked to measure."""
 
     profile: Profile
-    only: tuple[str, ...] = ()  # suites; empty: all
+    only: tuple[str, ...] = ()  # the suites that were asked for; the profile holds no others
     overrides: dict[str, object] = {}  # settings of every point
     seed: int = 1
     data_dir: Path | None = None
@@ -44,21 +47,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def points(self) -> tuple[Point, ...]:
-        wanted = self.only or SUITES
         return tuple(
             msgspec.structs.replace(point, settings=msgspec.structs.replace(point.settings, **self.overrides))
             for point in self.profile.points
-            if point.suite in wanted
         )
-
-    @property
-    def budget_s(self) -> float:
-        """The profile's, or the part of it that falls to the chosen suites."""
-        return self.profile.budget_s * _planned_s(self.points) / _planned_s(self.profile.points)
-
-
-def _planned_s(points: Sequence[Point]) -> float:
-    return sum(estimate_s(point, point.values_in(round_)) for point in points for round_ in range(point.rounds))
 
 
 def pyperf_command(point: Point, round_: int, folder: RunFolder, extra: list[str]) -> list[str]:
@@ -72,6 +64,26 @@ def pyperf_command(point: Point, round_: int, folder: RunFolder, extra: list[str
     ]  # fmt: skip
 
 
+def job_command(job: Job, round_: int, folder: RunFolder, data_dir: Path | None) -> list[str]:
+    extra = [] if data_dir is None else ["--data-dir", str(data_dir)]
+    return [
+        sys.executable, "-m", job.module, *job.arguments, "--folder", str(folder.path), "--round", str(round_), *extra
+    ]  # fmt: skip
+
+
+def in_order(steps: Sequence[Step], rng: random.Random, round_: int) -> list[Step]:
+    """Points and jobs at random, but a job that belongs beside a point right there: behind it or, every other round,
+    before it, so that neither of the two always finds the machine as the other left it."""
+    points = {step.id for step in steps if isinstance(step, Point)}
+    beside = [step for step in steps if isinstance(step, Job) and step.beside in points]
+    order = [step for step in steps if step not in beside]
+    rng.shuffle(order)
+    for job in beside:
+        place = next(i for i, step in enumerate(order) if isinstance(step, Point) and step.id == job.beside)
+        order.insert(place + 1 if round_ % 2 == 0 else place, job)
+    return order
+
+
 class Bench:
     """One run of the harness.  `measure` may be interrupted; what it had finished by then is in the folder."""
 
@@ -80,6 +92,7 @@ class Bench:
         self.failures: list[str] = []  # one line each
         self._plan = plan
         self._points = plan.points
+        self._steps: tuple[Step, ...] = (*self._points, *plan.profile.jobs)
         self._reporter = reporter
         self._command = command
         self._took_s: dict[str, float] = {}  # per point and value: the latest run's seconds
@@ -98,11 +111,11 @@ class Bench:
         self._started = time.monotonic()
         round_ = 0
         with self._reporter:
-            while points := self._next_round(round_):
-                for index, point in enumerate(points):
-                    self._report(point, round_, points[index:])
-                    self._run(point, round_)
-                done = {point.suite for point in points}
+            while steps := self._next_round(round_):
+                for index, step in enumerate(steps):
+                    self._report(step, round_, steps[index:])
+                    self._run(step, round_)
+                done = {step.suite for step in steps}
                 self._update(rounds={suite: n + (suite in done) for suite, n in self.info.rounds.items()})
                 round_ += 1
         self.folder.forget_folders()
@@ -116,74 +129,80 @@ class Bench:
         self.info = msgspec.structs.replace(self.info, **changes)
         self.folder.write_info(self.info)
 
-    def _next_round(self, round_: int) -> list[Point]:
-        """The points of this round in random order; none if the budget is spent or the profile wants no more."""
-        points = self._in_round(round_)
-        if not self._wanted(round_, time.monotonic() - self._started + self._estimate_s(points, round_)):
+    def _next_round(self, round_: int) -> list[Step]:
+        """What this round measures, in order; nothing if the budget is spent or the profile wants no more."""
+        steps = self._in_round(round_)
+        if not self._wanted(round_, time.monotonic() - self._started + self._estimate_s(steps, round_)):
             return []
-        random.Random(f"{self._plan.seed}/{round_}").shuffle(points)
-        return points
+        return in_order(steps, random.Random(f"{self._plan.seed}/{round_}"), round_)
 
-    def _in_round(self, round_: int) -> list[Point]:
-        """Planned points of the round; past every plan all of them, which makes the intervals narrower."""
-        return [point for point in self._points if round_ < point.rounds or self._extra(round_)]
+    def _in_round(self, round_: int) -> list[Step]:
+        """What is planned for the round; past every plan everything, which makes the intervals narrower."""
+        extra = all(round_ >= point.rounds for point in self._points)
+        return [step for step in self._steps if round_ < step.rounds or extra]
 
-    def _extra(self, round_: int) -> bool:
-        return all(round_ >= point.rounds for point in self._points)
+    def _estimate_s(self, steps: Sequence[Step], round_: int) -> float:
+        return sum(self._took_s.get(step.id, _guess_s(step, round_)) for step in steps)
 
-    def _estimate_s(self, points: Sequence[Point], round_: int) -> float:
-        return sum(self._took_s.get(point.id, estimate_s(point, point.values_in(round_))) for point in points)
-
-    def _report(self, point: Point, round_: int, rest: Sequence[Point]) -> None:
+    def _report(self, step: Step, round_: int, rest: Sequence[Step]) -> None:
         spent_s = time.monotonic() - self._started
         left_s = self._estimate_s(rest, round_)
         later = round_ + 1
         while self._wanted(later, spent_s + left_s + (more_s := self._estimate_s(self._in_round(later), later))):
             left_s, later = left_s + more_s, later + 1
-        self._reporter.doing(f"round {round_ + 1}/{later}  {point.id}", spent_s / (spent_s + left_s), left_s)
+        self._reporter.doing(f"round {round_ + 1}/{later}  {step.id}", spent_s / (spent_s + left_s), left_s)
 
     def _wanted(self, round_: int, until_s: float) -> bool:
         """Whether there is to be a round of that number, if it would end `until_s` after the start."""
         profile = self._plan.profile
         if profile.rounds_most is not None and round_ >= profile.rounds_most:
             return False
-        return round_ < profile.rounds_least or until_s <= self._plan.budget_s
+        return round_ < profile.rounds_least or until_s <= profile.budget_s
 
-    def _run(self, point: Point, round_: int) -> None:
-        """One pyperf run; a failure is noted and the others go on."""
-        base = find_point(point.id)
-        seed = zlib.crc32(f"{self._plan.seed}/{point.id}/{round_}".encode())
-        settings = msgspec.structs.replace(point.settings, seed=seed)
-        extra = [
-            option
-            for pair in difference(settings, base.settings if base else point.settings)
-            for option in ("--set", pair)
-        ]
-        if self._plan.data_dir is not None:
-            extra += ["--data-dir", str(self._plan.data_dir)]
+    def _run(self, step: Step, round_: int) -> None:
+        """One child; a failure is noted and the others go on."""
+        command = self._command_of(step, round_)
         began = time.monotonic()
-        with _kept_whole(self.folder.pyperf(point.suite)), tempfile.TemporaryFile() as log:
-            status = run_child(self._command(point, round_, self.folder, extra), log)
+        with _kept_whole(self.folder.pyperf(step.suite)), tempfile.TemporaryFile() as log:
+            status = run_child(command, log)
             said = _last_words(log)
-        self._took_s[point.id] = time.monotonic() - began
+        self._took_s[step.id] = time.monotonic() - began
         records, self._offset = read_new_records(self.folder.trials, self._offset)
         for record in records:
-            self._keep(point, record)
+            self._keep(step, record)
         if status != 0:
-            self._fail(f"{point.id}, round {round_ + 1}: {said or f'pyperf ended with status {status}'}")
+            self._fail(f"{step.id}, round {round_ + 1}: {said or f'it ended with status {status}'}")
         else:
             self._measured += 1
+            if isinstance(step, Job):
+                self._reporter.note(f"{step.id}: {said}")
 
-    def _keep(self, point: Point, record: Record) -> None:
+    def _command_of(self, step: Step, round_: int) -> list[str]:
+        if isinstance(step, Job):
+            return job_command(step, round_, self.folder, self._plan.data_dir)
+        base = find_point(step.id)
+        seed = zlib.crc32(f"{self._plan.seed}/{step.id}/{round_}".encode())
+        settings = msgspec.structs.replace(step.settings, seed=seed)
+        pairs = difference(settings, base.settings if base else step.settings)
+        extra = [option for pair in pairs for option in ("--set", pair)]
+        if self._plan.data_dir is not None:
+            extra += ["--data-dir", str(self._plan.data_dir)]
+        return self._command(step, round_, self.folder, extra)
+
+    def _keep(self, step: Step, record: Record) -> None:
         if isinstance(record, TrialRecord):
-            append_hlog(self.folder.hlog(point.id), record)
-        self._reporter.note(f"{point.id}: {in_words(record)}")
+            append_hlog(self.folder.hlog(step.id), record)
+        self._reporter.note(f"{step.id}: {in_words(record)}")
 
     def _fail(self, line: str) -> None:
         self.failures.append(line)
         self._reporter.note(f"FAILED {line}")
         if not self._measured and len(self.failures) >= FAILURES_AT_START_MAX:
             raise TargetError(f"the first {len(self.failures)} measurements failed, so the rest was left out: {line}")
+
+
+def _guess_s(step: Step, round_: int) -> float:
+    return step.seconds if isinstance(step, Job) else estimate_s(step, step.values_in(round_))
 
 
 def in_words(record: Record) -> str:

@@ -39,6 +39,7 @@ class Outage(msgspec.Struct, frozen=True):
 def failover(
     settings: Settings,
     *,
+    suite: str = "election",
     data_dir: Path | None = None,
     link: PyperfLink | None = None,
     progress: Progress | None = None,
@@ -48,7 +49,9 @@ def failover(
 
     check_failover(settings)
     target = make_target(settings, data_dir)
-    return run_failover(settings, target, LoadMaker(settings, target), data_dir=data_dir, link=link, progress=progress)
+    return run_failover(
+        settings, target, LoadMaker(settings, target), suite=suite, data_dir=data_dir, link=link, progress=progress
+    )
 
 
 def run_failover(
@@ -56,6 +59,7 @@ def run_failover(
     target: Target,
     make_watch: MakeWatch,
     *,
+    suite: str = "election",
     data_dir: Path | None = None,
     link: PyperfLink | None = None,
     progress: Progress | None = None,
@@ -76,6 +80,7 @@ def run_failover(
         replicas = target.replicas(unknown := unknown_writes(histories))
     verified, checks = verify(settings, histories, replicas)
     return FailoverRecord(
+        suite=suite,
         target=settings.target,
         voters=settings.voters,
         observers=settings.observers,

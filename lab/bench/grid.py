@@ -1,20 +1,15 @@
 """What `bench` measures: the grid of points, as data, and what a point takes in time.
 
-A *point* is one configuration of one suite.  The same id means the same configuration in every profile; profiles differ
-in which points they hold, how long a window is and how many rounds there are.
+The suites that compare ensembles are here; `speed` is in `lab/bench/speed_grid.py`.
 """
 
-import msgspec
+from collections.abc import Collection, Sequence
 
+from lab.bench.point import PROFILES, SUITES, Point, Profile, Shape, Timing, point_of, settings_of, shape_text
 from lab.bench.record import Settings
+from lab.bench.speed_grid import SPEED_BUDGETS_S, SPEED_ROUNDS_LEAST, speed_jobs, speed_points
 
-SUITES = ("election", "write-latency", "read-scaling")
-PROFILES = ("smoke", "quick", "full")
 ROUNDS_LEAST = 3  # outside smoke: fewer say nothing about the spread between processes
-
-LOOPS = {"election": 1, "write-latency": 1000, "read-scaling": 1000}  # operations that one pyperf value stands for
-
-Shape = tuple[int, int]  # voters, observers
 
 FIVE: tuple[Shape, ...] = ((3, 0), (3, 2), (5, 0), (3, 4), (7, 0))
 CPU_SHARE = 0.1  # of one CPU per server: seven servers and their clients fit on two cores
@@ -24,66 +19,31 @@ CPU_SHARE = 0.1  # of one CPU per server: seven servers and their clients fit on
 DEPTH_PER_SERVER = 512
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One configuration; `values` are shared out over `rounds` as evenly as may be."""
-
-    id: str
-    suite: str
-    settings: Settings
-    rounds: int
-    values: int
-
-    def values_in(self, round_: int) -> int:
-        """How many pyperf values round `round_` (from 0) measures; rounds past the plan repeat the first."""
-        if round_ >= self.rounds:
-            round_ = 0
-        return self.values // self.rounds + (round_ < self.values % self.rounds)
-
-
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    budget_s: float  # of measuring; rounds past the plan are added while the next one fits
-    rounds_least: int
-    rounds_most: int | None  # None: as many as fit the budget
-    points: tuple[Point, ...]
-
-
-class Timing(msgspec.Struct, frozen=True):
-    """Seconds of a window and of the load before it."""
-
-    seconds: float
-    warmup: float
-
-
 TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(1.0, 0.5), "full": Timing(3.0, 1.0)}
 BUDGETED_TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(0.6, 0.3), "full": Timing(2.0, 0.5)}  # many operations
 BUDGETS_S = {"smoke": 45.0, "quick": 360.0, "full": 3 * 3600.0}
 
 
-def shape_text(shape: Shape) -> str:
-    return f"{shape[0]}+{shape[1]}"
-
-
 def write_throughput(shape: Shape, durability: str, timing: Timing, rounds: int) -> Point:
     """As many writes as the ensemble takes: one client at the leader, 256 outstanding."""
-    settings = _settings(shape, timing, durability=durability, outstanding=256)
-    return _point(f"write-throughput/{shape_text(shape)}/{durability}", "write-latency", settings, rounds)
+    settings = settings_of(shape, timing, durability=durability, outstanding=256)
+    return point_of(f"write-throughput/{shape_text(shape)}/{durability}", "write-latency", settings, rounds)
 
 
 def write_latency(shape: Shape, durability: str, attach: str, timing: Timing, rounds: int) -> Point:
     """One write at a time through a server of that role."""
-    settings = _settings(shape, timing, durability=durability, outstanding=1, attach=attach)
-    return _point(f"write-latency/{shape_text(shape)}/{durability}/{attach}", "write-latency", settings, rounds)
+    settings = settings_of(shape, timing, durability=durability, outstanding=1, attach=attach)
+    return point_of(f"write-latency/{shape_text(shape)}/{durability}/{attach}", "write-latency", settings, rounds)
 
 
 def reads(shape: Shape, timing: Timing, rounds: int) -> Point:
     """Reads only, from every server, each held to its share of a CPU."""
-    return _point(f"reads/{shape_text(shape)}", "read-scaling", _budgeted(shape, 1.0, timing), rounds)
+    return point_of(f"reads/{shape_text(shape)}", "read-scaling", _budgeted(shape, 1.0, timing), rounds)
 
 
 def mix(shape: Shape, ratio: float, timing: Timing, rounds: int) -> Point:
     """Reads and writes through every server, each held to its share of a CPU."""
-    return _point(f"mix/{shape_text(shape)}/{ratio:g}", "read-scaling", _budgeted(shape, ratio, timing), rounds)
+    return point_of(f"mix/{shape_text(shape)}/{ratio:g}", "read-scaling", _budgeted(shape, ratio, timing), rounds)
 
 
 def election(shape: Shape, fault: str, values: int, rounds: int) -> Point:
@@ -95,20 +55,11 @@ def election(shape: Shape, fault: str, values: int, rounds: int) -> Point:
     return Point(id=name, suite="election", settings=settings, rounds=rounds, values=values)
 
 
-def _settings(shape: Shape, timing: Timing, **more: object) -> Settings:
-    base = Settings(voters=shape[0], observers=shape[1], seconds=timing.seconds, warmup=timing.warmup)
-    return msgspec.structs.replace(base, **more)
-
-
 def _budgeted(shape: Shape, ratio: float, timing: Timing) -> Settings:
     depth = DEPTH_PER_SERVER * sum(shape)
-    return _settings(
+    return settings_of(
         shape, timing, durability="buffered", reads=ratio, outstanding=depth, attach="all", cpu_share=CPU_SHARE
     )
-
-
-def _point(name: str, suite: str, settings: Settings, rounds: int) -> Point:
-    return Point(id=name, suite=suite, settings=settings, rounds=rounds, values=rounds)
 
 
 def smoke() -> tuple[Point, ...]:
@@ -159,17 +110,53 @@ def _latency_points(timing: Timing, rounds: int) -> tuple[Point, ...]:
     )
 
 
-def profile(name: str) -> Profile:
+def profile(name: str, only: Collection[str] = ()) -> Profile:
+    """The profile, or what it holds of the suites asked for; by default only `full` measures `speed`."""
+    wanted = only or (SUITES if name == "full" else tuple(suite for suite in SUITES if suite != "speed"))
+    parts = [part for part in (_grid(name), _speed(name)) if any(point.suite in wanted for point in part.points)]
+    points = tuple(point for part in parts for point in part.points if point.suite in wanted)
+    return Profile(
+        name=name,
+        budget_s=sum(part.budget_s * _share(part, wanted) for part in parts),
+        rounds_least=max(part.rounds_least for part in parts),
+        rounds_most=1 if name == "smoke" else None,
+        points=points,
+        jobs=tuple(job for part in parts for job in part.jobs if job.suite in wanted),
+    )
+
+
+def _grid(name: str) -> Profile:
     points = {"smoke": smoke, "quick": quick, "full": full}[name]()
-    least, most = (1, 1) if name == "smoke" else (ROUNDS_LEAST, None)
-    return Profile(name=name, budget_s=BUDGETS_S[name], rounds_least=least, rounds_most=most, points=points)
+    least = 1 if name == "smoke" else ROUNDS_LEAST
+    return Profile(name=name, budget_s=BUDGETS_S[name], rounds_least=least, rounds_most=None, points=points)
+
+
+def _speed(name: str) -> Profile:
+    return Profile(
+        name=name, budget_s=SPEED_BUDGETS_S[name], rounds_least=SPEED_ROUNDS_LEAST[name], rounds_most=None,
+        points=speed_points(name), jobs=speed_jobs(name),
+    )  # fmt: skip
+
+
+def _share(part: Profile, wanted: Collection[str]) -> float:
+    """Of the part's budget: as much as the chosen suites take of its plan."""
+    chosen = [point for point in part.points if point.suite in wanted]
+    return planned_s(chosen) / planned_s(part.points)
+
+
+def planned_s(points: Sequence[Point]) -> float:
+    return sum(estimate_s(point, point.values_in(round_)) for point in points for round_ in range(point.rounds))
 
 
 def find_point(name: str) -> Point | None:
     """The point of that id: from `quick` where both know it, so that a point run by itself takes seconds."""
-    return next(
-        (point for name_ in ("quick", "full", "smoke") for point in profile(name_).points if point.id == name), None
-    )
+    known = (point for name_ in ("quick", "full", "smoke") for point in profile(name_, SUITES).points)
+    return next((point for point in known if point.id == name), None)
+
+
+def ids_of(suite: str) -> list[str]:
+    """Of all points of the suite, whatever the profile."""
+    return sorted({point.id for name in PROFILES for point in profile(name, (suite,)).points})
 
 
 def estimate_s(point: Point, values: int) -> float:
@@ -177,7 +164,7 @@ def estimate_s(point: Point, values: int) -> float:
     servers = point.settings.voters + point.settings.observers
     overhead = 0.6  # interpreters, pyperf
     up_s = 0.15 + 0.06 * servers  # and down again
-    if point.suite == "election":
+    if point.settings.fault is not None:
         outage = 0.45 if point.settings.fault == "crash" else 1.2  # and until everybody serves again
         return overhead + up_s + values * outage
     load_s = point.settings.warmup + point.settings.seconds

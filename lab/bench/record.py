@@ -2,7 +2,7 @@
 
 Schema history
 1: first version.
-2: Settings has `leader_serves` and `placement`, TrialRecord `cpus`.
+2: Settings has `leader_serves` and `placement`, TrialRecord `cpus`. Suite `speed`.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the three pyperf suites share: options, points, and the time function that is a verified trial (DESIGN 4).
+"""What the pyperf suites share: options, points, and the time function that is a verified trial (DESIGN 4).
 
 pyperf starts this twice: as manager, which starts workers and merges what they say, and as worker, which measures.  The
 worker brings an ensemble up, warms it, measures, verifies, tears it down, and appends its record beside pyperf's value.
@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 import pyperf
 
-from lab.bench.grid import LOOPS, PROFILES, Point, find_point, profile
+from lab.bench.grid import find_point, ids_of, profile
 from lab.bench.lifeline import die_with_parent, interruptible
 from lab.bench.limits import SettingsError, check_settings
+from lab.bench.point import LOOPS, Point
 from lab.bench.record import FailoverRecord, PyperfLink, Record, RecordError, Settings, TrialRecord
 from lab.bench.results import append_record
 from lab.targets.target import TargetError
@@ -26,6 +27,7 @@ MODULES = {
     "election": "lab.bench.election",
     "write-latency": "lab.bench.write_latency",
     "read-scaling": "lab.bench.read_scaling",
+    "speed": "lab.bench.speed",
 }
 FORWARDED = ("point", "records", "round", "data_dir")  # options that pyperf's manager hands to its workers
 
@@ -39,8 +41,8 @@ class Unverified(RuntimeError):
 class Measurement:
     """pyperf's time function of one point: every call returns the seconds that `loops` operations took.
 
-    The window is timed and its operations counted, so a value is window x loops / operations.  For elections `loops` is
-    1: the first call measures all failovers of this worker on one ensemble, each call hands out one outage.
+    The window is timed and its operations counted, so a value is window x loops / operations.  Under a fault the first
+    call measures all failovers of this worker on one ensemble, and each call hands out one outage, `loops` times.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Measurement:
 
     def __call__(self, loops: int) -> float:
         value, self._calls = self._calls, self._calls + 1
-        if self._point.suite != "election":
+        if self._point.settings.fault is None:
             record = self._run(self._point.settings, value)
             assert isinstance(record, TrialRecord)
             return loops / record.ops_per_s
@@ -86,7 +88,7 @@ def measure_point(settings: Settings, suite: str, link: PyperfLink, data_dir: Pa
     from lab.bench.trial import trial
 
     if settings.fault is not None:
-        return failover(settings, data_dir=data_dir, link=link)
+        return failover(settings, suite=suite, data_dir=data_dir, link=link)
     return trial(settings, suite=suite, data_dir=data_dir, link=link)
 
 
@@ -147,18 +149,15 @@ def _forward(command: list[str], args: argparse.Namespace) -> None:
 
 def _points(suite: str, args: argparse.Namespace) -> list[Point]:
     if args.point is None:
-        points = [point for point in profile("smoke").points if point.suite == suite]
+        points = list(profile("smoke", (suite,)).points)
     else:
         point = find_point(args.point)
         if point is None or point.suite != suite:
-            raise SettingsError(f"--point: {args.point!r} is not in the {suite} suite, allowed: {_ids(suite)}")
+            raise SettingsError(
+                f"--point: {args.point!r} is not in the {suite} suite, allowed: {', '.join(ids_of(suite))}"
+            )
         points = [point]
     return [msgspec.structs.replace(point, settings=override(point.settings, args.set)) for point in points]
-
-
-def _ids(suite: str) -> str:
-    points = (point for name in PROFILES for point in profile(name).points if point.suite == suite)
-    return ", ".join(sorted({point.id for point in points}))
 
 
 def override(settings: Settings, pairs: Sequence[str]) -> Settings:

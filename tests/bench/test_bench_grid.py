@@ -3,16 +3,12 @@
 import msgspec
 import pytest
 
-from lab.bench.grid import (
-    BUDGETS_S,
-    LOOPS,
-    PROFILES,
-    SUITES,
-    estimate_s,
-    find_point,
-    profile,
-)
+from lab.bench.grid import BUDGETS_S, find_point, planned_s, profile
 from lab.bench.limits import SettingsError, check_failover, check_settings
+from lab.bench.point import LOOPS, PROFILES, SUITES
+from lab.bench.speed_grid import SPEED_BUDGETS_S
+
+GRID = ("election", "write-latency", "read-scaling")  # the suites that compare ensembles
 
 FIVE = ("3+0", "3+2", "5+0", "3+4", "7+0")
 LATENCY = (
@@ -62,12 +58,14 @@ EXPECTED = {  # profile: id -> (rounds, values)
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_profile_is_the_table(name):
-    assert {point.id: (point.rounds, point.values) for point in profile(name).points} == EXPECTED[name]
+    assert {point.id: (point.rounds, point.values) for point in profile(name, GRID).points} == EXPECTED[name]
+    by_default = {point.suite for point in profile(name).points}
+    assert by_default == ({*GRID, "speed"} if name == "full" else set(GRID))
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_point_is_possible_and_says_what_it_is(name):
-    for point in profile(name).points:
+    for point in profile(name, GRID).points:
         family, shape, *rest = point.id.split("/")
         voters, observers = map(int, shape.split("+"))
         settings = point.settings
@@ -96,7 +94,7 @@ def test_values_are_shared_out_over_the_rounds_and_extra_rounds_repeat_the_first
 
 def test_an_id_means_one_configuration_in_every_profile_but_for_its_length():
     for name in PROFILES:
-        for point in profile(name).points:
+        for point in profile(name, SUITES).points:
             other = find_point(point.id)
             assert other is not None
             differing = {
@@ -105,20 +103,22 @@ def test_an_id_means_one_configuration_in_every_profile_but_for_its_length():
                 if getattr(other.settings, field) != getattr(point.settings, field)
             }
             assert differing <= {"seconds", "warmup"}, point.id
+            assert point.suite == other.suite
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_the_plan_fits_its_budget(name):
-    asked = profile(name)
-    total = sum(estimate_s(point, point.values_in(round_)) for point in asked.points for round_ in range(point.rounds))
-    assert total < BUDGETS_S[name] * 1.1
+    assert planned_s(profile(name, GRID).points) < BUDGETS_S[name] * 1.1
+    speed = profile(name, ("speed",))
+    assert planned_s(speed.points) + sum(job.seconds * job.rounds for job in speed.jobs) < SPEED_BUDGETS_S[name] * 1.1
     assert BUDGETS_S["smoke"] <= 60
     assert BUDGETS_S["quick"] <= 360
 
 
 def test_only_smoke_may_have_a_single_round():
     rounds = {name: (profile(name).rounds_least, profile(name).rounds_most) for name in PROFILES}
-    assert rounds == {"smoke": (1, 1), "quick": (3, None), "full": (3, None)}
+    assert rounds == {"smoke": (1, 1), "quick": (3, None), "full": (5, None)}
+    assert profile("quick", ("speed",)).rounds_least == 5
 
 
 def test_a_failover_is_watched_by_writes_alone():

@@ -1,0 +1,84 @@
+"""The points of the suite `speed`: how fast the lab is, against bars, floors and a reference measured beside it.
+
+Every section is a function from the profile's name to its points, with ids `bar/...`, `knob/...`, `curve/...`,
+`budget/...`.  All sections together have about a minute in `smoke`, in one round, and a quarter of an hour in `quick`.
+"""
+
+from lab.bench.point import Job, Point, Shape, Timing, point_of, settings_of, shape_text
+from lab.bench.record import Settings
+
+SPEED_BUDGETS_S = {"smoke": 60.0, "quick": 900.0, "full": 2 * 3600.0}
+SPEED_ROUNDS_LEAST = {"smoke": 1, "quick": 5, "full": 5}  # medians of at least five, outside smoke
+
+BAR_TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(2.0, 0.7), "full": Timing(3.0, 1.0)}
+BAR_ROUNDS = {"smoke": 1, "quick": 5, "full": 15}
+OUTAGES = {"smoke": 3, "quick": 100, "full": 400}
+
+GROWN: tuple[Shape, ...] = ((3, 0), (3, 2), (3, 4), (5, 0), (7, 0))  # what a server more costs a write
+
+
+def speed_points(profile: str) -> tuple[Point, ...]:
+    return (*bars(profile), *knobs(profile), *curves(profile), *budgets(profile))
+
+
+def speed_jobs(profile: str) -> tuple[Job, ...]:  # noqa: ARG001 (none yet)
+    """What is measured in the same rounds and is no trial."""
+    return ()
+
+
+# -- bars: the rows of the table
+
+
+def bars(profile: str) -> tuple[Point, ...]:
+    return (
+        *(_writes(profile, (3, 0), "fsync", outstanding) for outstanding in (1024, 64)),
+        *(_writes(profile, shape, "buffered", 256) for shape in GROWN),
+        _writes(profile, (3, 0), "buffered", 1),
+        _through_all(profile, "bar/reads/3+0/256", reads=1.0, clients=2, outstanding=128),
+        _through_all(profile, "bar/mix/3+0/256", reads=0.9, clients=1, outstanding=256),
+        _outage(profile),
+    )
+
+
+def _writes(profile: str, shape: Shape, durability: str, outstanding: int) -> Point:
+    """One client at the leader."""
+    settings = settings_of(shape, BAR_TIMINGS[profile], durability=durability, outstanding=outstanding)
+    return _bar(profile, f"bar/writes/{shape_text(shape)}/{durability}/{outstanding}", settings)
+
+
+def _through_all(profile: str, name: str, *, reads: float, clients: int, outstanding: int) -> Point:
+    """Clients with a session to every server; `outstanding` is each client's."""
+    settings = settings_of(
+        (3, 0), BAR_TIMINGS[profile], durability="buffered", reads=reads, clients=clients, outstanding=outstanding,
+        attach="all",
+    )  # fmt: skip
+    return _bar(profile, name, settings)
+
+
+def _outage(profile: str) -> Point:
+    """SIGKILL of the leader under one write outstanding; a value is one outage."""
+    settings = Settings(voters=3, durability="fsync", outstanding=1, warmup=0.2, fault="crash", repeats=1)
+    rounds = BAR_ROUNDS[profile]
+    return Point(id="bar/outage/3+0/crash", suite="speed", settings=settings, rounds=rounds, values=OUTAGES[profile])
+
+
+def _bar(profile: str, name: str, settings: Settings) -> Point:
+    return point_of(name, "speed", settings, BAR_ROUNDS[profile])
+
+
+# -- hooks for the sections beside the table
+
+
+def knobs(profile: str) -> tuple[Point, ...]:  # noqa: ARG001 (none yet)
+    """One setting turned, the others as in a bar: `knob/NAME/...`."""
+    return ()
+
+
+def curves(profile: str) -> tuple[Point, ...]:  # noqa: ARG001 (none yet)
+    """Latency against offered rate: `curve/...`."""
+    return ()
+
+
+def budgets(profile: str) -> tuple[Point, ...]:  # noqa: ARG001 (none yet)
+    """What a write costs the leader in CPU and bytes, by voters and observers: `budget/...`."""
+    return ()
