@@ -20,6 +20,8 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     snap_retain_count: SnapRetainCount = 3
     log_segment_bytes: int = 64 << 20
     link_queue_bytes_max: int = 64 << 20
+    marks_max: int = 0
+    marks_every: int = 1
     cpus: dict[int, tuple[int, ...]] = {}  # per server; one that is missing runs where this process may run
 
     def node_config(self, server: int, incarnation: int, data_dir: str, *, initialize: bool) -> NodeConfig:
@@ -37,6 +39,8 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             snap_retain_count=self.snap_retain_count,
             log_segment_bytes=self.log_segment_bytes,
             link_queue_bytes_max=self.link_queue_bytes_max,
+            marks_max=self.marks_max,
+            marks_every=self.marks_every,
             cpus=self.cpus.get(server, ()),
         )
 

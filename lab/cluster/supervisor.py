@@ -28,7 +28,7 @@ from lab.cluster.run_folder import RunFolder, refuse_volatile
 from lab.cluster.serving import describe, leader_of
 from lab.cluster.spec import ClusterSpec
 from lab.node.config import Durability
-from lab.node.control import Configure, GetStatus, Inspect, Inspected, Status, Transition
+from lab.node.control import Configure, GetStatus, Inspect, Inspected, Status, TakeMarks, Transition
 
 NODE = ("-m", "lab.node")
 SERVE_TIMEOUT_S = 30.0
@@ -307,6 +307,24 @@ class Cluster:
             states.append(path.read_bytes())
             path.unlink()
         return states
+
+    def forget_marks(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        """Let every server that answers begin its hop markers anew; only if the spec has them mark."""
+        asked = {number: next(self._numbers) for number in self.answering()}
+        for number, question in asked.items():
+            self._awake(number).send(TakeMarks(question, ""))
+        self._answers(asked, timeout_s)
+
+    def marks(self, number: int, timeout_s: float = SERVE_TIMEOUT_S) -> bytes:
+        """What a server marked since the last call or `forget_marks` (msgpack of lab.targets.hops.HopMarks)."""
+        question = next(self._numbers)
+        path = self.folder / f"marks-{number}-{question}"
+        self._awake(number).send(TakeMarks(question, str(path)))
+        self._answers({number: question}, timeout_s)
+        self._running(number)
+        marked = path.read_bytes()
+        path.unlink()
+        return marked
 
     def transitions(self) -> list[tuple[int, Transition]]:
         """What the servers reported since the last call, as (server, report)."""

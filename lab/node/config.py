@@ -44,4 +44,6 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     snap_retain_count: SnapRetainCount = 3  # own snapshots that a purge leaves (ZooKeeper: autopurge.snapRetainCount)
     log_segment_bytes: int = 64 << 20  # preallocation step of the log (ZooKeeper: preAllocSize)
     link_queue_bytes_max: int = 64 << 20  # what may wait for room in one link before it closes (DESIGN 3)
+    marks_max: int = 0  # hop markers kept between two TakeMarks (lab.node.marking); 0: this server marks nothing
+    marks_every: Annotated[int, msgspec.Meta(ge=1)] = 1  # mark batches that hold a zxid divisible by it
     cpus: tuple[int, ...] = ()  # CPU placement; empty = wherever the kernel puts it

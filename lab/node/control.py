@@ -22,6 +22,7 @@ __all__ = [
     "Phase",
     "ServerState",
     "Status",
+    "TakeMarks",
     "Transition",
     "Welcome",
     "decode_answer",
@@ -95,6 +96,15 @@ class Inspect(Control, tag=5, frozen=True):
     unknown: list[tuple[int, int]]
 
 
+class TakeMarks(Control, tag=9, frozen=True):
+    """Write the hop markers since the last TakeMarks to `path` (`lab.targets.hops.HopMarks`, msgpack), or forget them
+    if it is empty; then answer Inspected.  Only for a server that was configured to mark.
+    """
+
+    number: int
+    path: str
+
+
 class Status(Control, tag=20, frozen=True):
     """Counters of a server, at one moment of its monotonic clock."""
 
@@ -126,7 +136,7 @@ class Transition(Control, tag=22, frozen=True):
     leader: int
 
 
-Command = Configure | Attach | Detach | GetStatus | Inspect
+Command = Configure | Attach | Detach | GetStatus | Inspect | TakeMarks
 Answer = Status | Inspected | Transition
 
 encode_control = msgspec.msgpack.Encoder().encode

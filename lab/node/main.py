@@ -10,11 +10,10 @@ from lab.node.allocator import keep_freed_memory, stop_collecting
 from lab.node.config import DeathDetection, Durability, NodeConfig
 from lab.node.control import Configure
 from lab.node.errors import NodeError
-from lab.node.links import NodeLinks
+from lab.node.marking import Marks, Parts, parts
 from lab.node.node import Node, decode
 from lab.node.snapshot_writer import ForkedWriter
 from lab.service.errors import UnreadableError
-from lab.service.server import Server
 from lab.storage.errors import StorageError
 from lab.storage.memory import MemoryStore
 from lab.storage.store import FileStore
@@ -95,32 +94,34 @@ def _serve(config: NodeConfig, control: ControlSocket, bell: Bell) -> None:
     keep_freed_memory()
     rng = random.Random(f"{config.seed}/{config.me}/{config.incarnation}")  # a restart does not repeat its back-offs
     waiter = Waiter(bell)
-    store = _open_store(config, waiter)
-    links = NodeLinks(
+    marks = Marks(config.marks_max, config.marks_every) if config.marks_max else None
+    made_of = parts(marks)
+    store = _open_store(config, waiter, made_of)
+    links = made_of.links(
         waiter,
         queue_bytes_max=config.link_queue_bytes_max,
         watch_peers=config.death_detection is DeathDetection.PIDFD,
     )
     try:
         recovered = store.recover(initialize=config.initialize) if isinstance(store, MemoryStore) else store.recover()
-        server = Server(config.me, config.zab, recovered, rng)
+        server = made_of.server(config.me, config.zab, recovered, rng)
         stop_collecting()
-        Node(config, control, server, store, links, waiter).run()
+        Node(config, control, server, store, links, waiter, marks).run()
     finally:
         links.close()
         store.close()
         waiter.close()
 
 
-def _open_store(config: NodeConfig, waiter: Waiter) -> FileStore | MemoryStore:
+def _open_store(config: NodeConfig, waiter: Waiter, made_of: Parts) -> FileStore | MemoryStore:
     if config.durability is Durability.MEMORY:
-        return MemoryStore()
+        return made_of.memory_store()
     fsync = config.durability is Durability.FSYNC
 
     def report(line: str) -> None:
         _say(f"lab.node {config.me}", line)
 
-    return FileStore(
+    return made_of.file_store(
         config.data_dir,
         fsync=fsync,
         segment_bytes=config.log_segment_bytes,

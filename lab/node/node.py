@@ -16,6 +16,7 @@ from lab.node.control import (
     Inspect,
     Inspected,
     Status,
+    TakeMarks,
     Transition,
     decode_command,
     encode_control,
@@ -23,6 +24,7 @@ from lab.node.control import (
 from lab.node.errors import NodeError
 from lab.node.inspect import ReadableStore, write_state
 from lab.node.links import NodeLinks
+from lab.node.marking import Marks, write_marks
 from lab.node.snapshots import ForkedSnapshots
 from lab.service.host import Host, Store
 from lab.service.server import Server
@@ -49,6 +51,7 @@ class Node:
         store: NodeStore,
         links: NodeLinks,
         waiter: Waiter,
+        marks: Marks | None = None,
     ) -> None:
         """Everything given stays the caller's."""
         self._config = config
@@ -57,6 +60,7 @@ class Node:
         self._store = store
         self._links = links
         self._waiter = waiter
+        self._marks = marks
         self._running = True
 
     def run(self) -> None:
@@ -133,6 +137,11 @@ class Node:
             case Inspect(number, path, unknown):
                 has_log = self._config.durability is not Durability.MEMORY
                 write_state(path, self._config.me, self._server, self._store, unknown, has_log=has_log)
+                self._answer(Inspected(number))
+            case TakeMarks(number, path):
+                if self._marks is None:
+                    raise NodeError("TakeMarks: this server was not configured to mark")
+                write_marks(path, self._config.me, self._marks)
                 self._answer(Inspected(number))
             case Configure():
                 raise NodeError("Configure: this server is configured already")

@@ -14,6 +14,7 @@ from lab.cluster.room import HOW, can_fill
 from lab.cluster.spec import ClusterSpec, spec_of
 from lab.cluster.supervisor import Cluster
 from lab.faults import AnyFault, Crash, DiskFault, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
+from lab.targets.hops import HopMarks, decode_hops
 from lab.targets.target import Connector, PhaseMark, ServerInfo, TargetError, Usage
 
 SETTLE_TIMEOUT_S = 60.0  # for everybody to apply the last write, a snapshot transfer included
@@ -48,6 +49,8 @@ class OwnTarget:
         log_segment_bytes: int = 64 << 20,
         data_dir: str | Path | None = None,
         seed: int = 1,
+        marks_max: int = 0,
+        marks_every: int = 1,
         cpus: tuple[int, ...] = (),
     ) -> None:
         """Starts nothing yet.  `cpus`: where all servers may run; empty: where this process may.
@@ -73,6 +76,8 @@ class OwnTarget:
                 log_segment_bytes=log_segment_bytes,
                 data_dir=None if data_dir is None else str(data_dir),
                 seed=seed,
+                marks_max=marks_max,
+                marks_every=marks_every,
                 cpus=all_on(range(1, voters + observers + 1), cpus),
             )
         self._cluster: Cluster | None = None
@@ -143,6 +148,20 @@ class OwnTarget:
             PhaseMark(server, r.at_ns, r.what, r.state.name.lower(), r.phase.name.lower(), r.epoch, r.leader)
             for server, r in reports
         ]
+
+    def forget_hops(self) -> None:
+        with _as_target_error():
+            self._check_marks()
+            self.cluster.forget_marks()
+
+    def hops(self) -> list[HopMarks]:
+        with _as_target_error():
+            self._check_marks()
+            return [decode_hops(self.cluster.marks(server)) for server in self.cluster.answering()]
+
+    def _check_marks(self) -> None:
+        if not self._spec.marks_max:
+            raise TargetError("own: its servers mark no hops: marks_max is 0")
 
     def inject(self, fault: AnyFault | DiskFault) -> int:
         cluster = self.cluster

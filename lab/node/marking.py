@@ -1,0 +1,291 @@
+"""Hop markers: when a write passed which place in this server (zab.md appendix B; DESIGN 1).
+
+A server that is to mark is made of the subclasses below, chosen once at its start (`marked_parts`): they stamp at the
+boundaries of the core, the log and the links, and nothing of the unmarked server knows of them.  Everything is marked
+per batch or per frame, never per transaction.  Markers go into memory that was set aside before; when it is full they
+are counted and dropped.  All times are CLOCK_MONOTONIC, which the processes of one host share.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from functools import partial
+from struct import Struct
+from time import monotonic_ns
+from typing import Any, NamedTuple
+
+import msgspec
+
+from lab.node.links import NodeLinks
+from lab.service.events import ClientRequests, ReplyTo, ServerEffect, ServerEvent
+from lab.service.host import Inbound
+from lab.service.requests import Connect
+from lab.service.server import Server
+from lab.storage.memory import MemoryStore
+from lab.storage.store import FileStore
+from lab.zab.effects import Append, Send
+from lab.zab.events import Flushed, Generation, Received, Session
+from lab.zab.messages import Ack, Commit, Inform, Proposal, Request, ServerState, TxnBatch
+
+ROW = Struct("<5q")  # hop, key, about, number, at_ns
+_ORDINAL_BITS = 32
+_SESSION_MASK = (1 << 31) - 1
+
+
+class Hop(IntEnum):
+    """A place that a write passes, and what its marker's key, about and number are.
+
+    A zxid stands for everything up to it that no earlier marker of that kind covers; so does a cxid in its session.
+    "Taken": from the link, at the start of the turn; "published": visible to the reader at the link's other end.
+    """
+
+    RECEIVED = 0  # requests of a client were taken: cxid of the last, session
+    FORWARDED = 1  # they were published to the leader: cxid of the last, session, number of the frame
+    REQUESTED = 2  # leader: a learner's forwarded requests were taken: number of the frame, learner
+    PROPOSED = 3  # leader: they are a batch, validated and encoded: its last zxid, -, its transactions
+    APPENDED = 4  # voter: it is written to the log: last zxid, -, transactions
+    SENT = 5  # leader: the proposal is published, and everything else of that turn: last zxid
+    PROPOSAL = 6  # follower: the proposal was taken: last zxid
+    FLUSHED = 7  # voter: durable, as the durability in force has it: zxid
+    ACKED = 8  # follower: its acknowledgement is published: zxid
+    ACK = 9  # leader: an acknowledgement was taken: zxid, voter
+    COMMITTED = 10  # leader: the quorum is closed: zxid, the voter whose disk closed it
+    INFORMED = 11  # leader: COMMIT and INFORM are published: zxid
+    COMMIT = 12  # learner: COMMIT or INFORM was taken: zxid
+    APPLIED = 13  # in the tree, the replies made: zxid
+    REPLIED = 14  # the replies are published: zxid
+
+
+class Marks:
+    """The markers of one server since they were last taken."""
+
+    def __init__(self, marks_max: int, every: int, now_ns: Callable[[], int] = monotonic_ns) -> None:
+        """Keeps markers of batches that hold a zxid divisible by `every`, and of all frames of requests."""
+        self.now_ns = now_ns
+        self.taken_ns = 0  # when the links were last looked into
+        self.unpublished: list[tuple[Hop, int, int, int]] = []
+        self.dropped = 0
+        self._rows = bytearray(marks_max * ROW.size)
+        self._end = 0
+        self._every = every
+        self._covered: dict[int, int] = {}  # by stream of markers: the greatest zxid so far, in units of `every`
+
+    def add(self, hop: Hop, key: int, about: int, number: int, at_ns: int) -> None:
+        if self._end < len(self._rows):
+            ROW.pack_into(self._rows, self._end, hop, key, about, number, at_ns)
+            self._end += ROW.size
+        else:
+            self.dropped += 1
+
+    def is_sampled(self, hop: Hop, zxid: int, voter: int = 0) -> bool:
+        """Whether the next marker of this kind, up to `zxid`, covers a sampled transaction; asked once for each."""
+        stream, reached = hop << 8 | voter, zxid // self._every
+        if reached <= self._covered.get(stream, -1):
+            return False
+        self._covered[stream] = reached
+        return True
+
+    def published(self) -> None:
+        """What was to be published is."""
+        if self.unpublished:
+            at_ns = self.now_ns()
+            for hop, key, about, number in self.unpublished:
+                self.add(hop, key, about, number, at_ns)
+            self.unpublished.clear()
+
+    def take(self) -> tuple[bytes, int]:
+        """The rows, and how many more there would have been; then begin anew."""
+        rows, dropped = bytes(memoryview(self._rows)[: self._end]), self.dropped
+        self._end = self.dropped = 0
+        return rows, dropped
+
+
+class MarkedServer(Server):
+    """A Server that marks what its events and effects say about batches."""
+
+    def __init__(self, marks: Marks, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._marks = marks
+        self._forwarded = _Frames()
+        self._requested: dict[int, _Frames] = {}  # by learner
+
+    def step(self, event: ServerEvent) -> list[ServerEffect]:
+        marks, kind, applied = self._marks, type(event), self.applied_zxid
+        began_ns = marks.now_ns()
+        if kind is Received:
+            self._on_received(event)  # type: ignore[arg-type]
+        elif kind is ClientRequests:
+            self._on_client(event)  # type: ignore[arg-type]
+        elif kind is Flushed and marks.is_sampled(Hop.FLUSHED, event.zxid):  # type: ignore[union-attr]
+            marks.add(Hop.FLUSHED, event.zxid, 0, 0, began_ns)  # type: ignore[union-attr]
+        effects = super().step(event)
+        self._on_effects(event, effects)
+        if self.applied_zxid > applied:
+            self._on_applied(event, effects, began_ns)
+        return effects
+
+    def _on_received(self, event: Received) -> None:
+        marks, message, at_ns = self._marks, event.message, self._marks.taken_ns
+        match message:
+            case Proposal(batch):
+                if marks.is_sampled(Hop.PROPOSAL, batch.last):
+                    marks.add(Hop.PROPOSAL, batch.last, 0, batch.count, at_ns)
+            case Ack(zxid):
+                if marks.is_sampled(Hop.ACK, zxid, event.sender):
+                    marks.add(Hop.ACK, zxid, event.sender, 0, at_ns)
+            case Commit() | Inform():
+                zxid = message.zxid if isinstance(message, Commit) else message.batch.last
+                if marks.is_sampled(Hop.COMMIT, zxid):
+                    marks.add(Hop.COMMIT, zxid, 0, 0, at_ns)
+            case Request():
+                frames = self._requested.setdefault(event.sender, _Frames())
+                marks.add(Hop.REQUESTED, frames.next(event.session), event.sender, 0, at_ns)
+
+    def _on_client(self, event: ClientRequests) -> None:
+        frame = self._frame(event)
+        if frame is not None:
+            self._marks.add(Hop.RECEIVED, *frame, 0, self._marks.taken_ns)
+
+    def _frame(self, event: ClientRequests) -> tuple[int, int] | None:
+        """The cxid of a frame's last request and its session; None of one that only connects, or comes too late."""
+        session = self._by_client.get(event.client)
+        if session is None or not event.requests or isinstance(event.requests[-1], Connect):
+            return None
+        return event.requests[-1].cxid, session.id
+
+    def _on_effects(self, event: ServerEvent, effects: Sequence[ServerEffect]) -> None:
+        marks, leads = self._marks, self.peer.state is ServerState.LEADING
+        for effect in effects:
+            if isinstance(effect, Append) and leads:
+                batch = effect.batch
+                if marks.is_sampled(Hop.PROPOSED, batch.last):
+                    marks.add(Hop.PROPOSED, batch.last, 0, batch.count, marks.now_ns())
+                    marks.unpublished.append((Hop.SENT, batch.last, 0, batch.count))
+            elif isinstance(effect, Send):
+                message = effect.message
+                if isinstance(message, Ack):
+                    if marks.is_sampled(Hop.ACKED, message.zxid):
+                        marks.unpublished.append((Hop.ACKED, message.zxid, 0, 0))
+                elif isinstance(message, Request):
+                    self._on_forwarded_frame(event, effect.to[0][1])
+
+    def _on_forwarded_frame(self, event: ServerEvent, zab_session: Session) -> None:
+        number = self._forwarded.next(zab_session)
+        frame = self._frame(event) if isinstance(event, ClientRequests) else None
+        if frame is not None:
+            self._marks.unpublished.append((Hop.FORWARDED, *frame, number))
+
+    def _on_applied(self, event: ServerEvent, effects: Sequence[ServerEffect], began_ns: int) -> None:
+        marks, zxid = self._marks, self.applied_zxid
+        if not marks.is_sampled(Hop.APPLIED, zxid):
+            return
+        marks.add(Hop.APPLIED, zxid, 0, 0, marks.now_ns())
+        if self.peer.state is ServerState.LEADING:
+            closer = event.sender if isinstance(event, Received) else self.peer.me
+            marks.add(Hop.COMMITTED, zxid, closer, 0, began_ns)
+            marks.unpublished.append((Hop.INFORMED, zxid, 0, 0))
+        if any(isinstance(effect, ReplyTo) for effect in effects):
+            marks.unpublished.append((Hop.REPLIED, zxid, 0, 0))
+
+
+class _Frames:
+    """Numbers the frames of forwarded requests; both ends of a learner session count alike."""
+
+    def __init__(self) -> None:
+        self._session, self._count = -1, 0
+
+    def next(self, session: Session) -> int:
+        if session != self._session:
+            self._session, self._count = session, 0
+        self._count += 1
+        return (session & _SESSION_MASK) << _ORDINAL_BITS | self._count
+
+
+class MarkedLinks(NodeLinks):
+    """Notes when frames were taken, and when those that were sent can be seen at the other end."""
+
+    def __init__(self, marks: Marks, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._marks = marks
+
+    def receive(self) -> Sequence[Inbound]:
+        arrived = super().receive()
+        self._marks.taken_ns = self._marks.now_ns()
+        return arrived
+
+    def flush(self) -> None:
+        super().flush()
+        self._marks.published()
+
+
+class MarkedFileStore(FileStore):
+    def __init__(self, marks: Marks, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._marks = marks
+
+    def append(self, gen: Generation, batch: TxnBatch) -> None:
+        super().append(gen, batch)
+        _mark_append(self._marks, batch)
+
+
+class MarkedMemoryStore(MemoryStore):
+    def __init__(self, marks: Marks, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._marks = marks
+
+    def append(self, gen: Generation, batch: TxnBatch) -> None:
+        super().append(gen, batch)
+        _mark_append(self._marks, batch)
+
+
+def _mark_append(marks: Marks, batch: TxnBatch) -> None:
+    if marks.is_sampled(Hop.APPENDED, batch.last):
+        marks.add(Hop.APPENDED, batch.last, 0, batch.count, marks.now_ns())
+
+
+class Parts(NamedTuple):
+    """What a server process is made of."""
+
+    server: Callable[..., Server] = Server
+    links: Callable[..., NodeLinks] = NodeLinks
+    file_store: Callable[..., FileStore] = FileStore
+    memory_store: Callable[..., MemoryStore] = MemoryStore
+
+
+def parts(marks: Marks | None) -> Parts:
+    """Those that mark, or without `marks` the plain ones."""
+    if marks is None:
+        return Parts()
+    return Parts(
+        partial(MarkedServer, marks),
+        partial(MarkedLinks, marks),
+        partial(MarkedFileStore, marks),
+        partial(MarkedMemoryStore, marks),
+    )
+
+
+class _HopMarks(msgspec.Struct, frozen=True, array_like=True):
+    """See lab.targets.hops.HopMarks, field by field."""
+
+    server: int
+    hops: list[str]
+    rows: bytes
+    dropped: int
+
+
+def write_marks(path: str, me: int, marks: Marks) -> None:
+    """Write what was marked to `path`, which the reader sees only once it is whole, and begin anew.  Raises OSError.
+
+    Without a path what was marked is forgotten.
+    """
+    rows, dropped = marks.take()
+    if not path:
+        return
+    temporary = f"{path}.tmp"
+    with open(temporary, "wb", opener=_private) as file:
+        file.write(msgspec.msgpack.encode(_HopMarks(me, [hop.name.lower() for hop in Hop], rows, dropped)))
+    os.replace(temporary, path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
