@@ -58,6 +58,7 @@ def _workload_option(field: str, help_: str, kind: Any) -> Callable[[F], F]:
     return _option(field, text, default=None, show_default=False, type=kind)
 
 
+BY = ("target", "shape", "durability", "transport", "max-outstanding", "batch-txns-max", "leader-serves", "placement")
 DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="where servers keep their data  [/var/tmp]")
 RESULTS = click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 REPORTS = click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
@@ -242,7 +243,7 @@ def report(run: str, results: Path, reports: Path) -> int:
 
 @commands.command()
 @click.argument("runs", metavar="A B | RUN", nargs=-1, required=True)
-@click.option("--by", type=click.Choice(["target", "shape", "durability", "transport"]), help="of one run, along this")
+@click.option("--by", type=click.Choice(BY), help="of one run, along this")
 @click.option("--force", is_flag=True, help="compare what was measured on other machines or with other settings, too")
 @RESULTS
 def compare(runs: tuple[str, ...], by: str | None, force: bool, results: Path) -> int:

@@ -6,14 +6,15 @@ from typing import TypeVar
 import msgspec
 
 from lab.bench.record import Machine, RecordError, Settings
-from lab.report.points import FailoverPoint, Point, family, load_of, order_of, say, shape
+from lab.report.points import KNOBS, USUAL, FailoverPoint, Point, family, load_of, order_of, say, shape, turned
 from lab.report.reading import Run
 
-AXES = ("target", "shape", "durability", "transport")
 _AXIS_FIELDS = {"target": ("target",), "shape": ("voters", "observers"), "durability": ("durability",),
-                "transport": ("transport",)}  # fmt: skip
+                "transport": ("transport",), **{knob.replace("_", "-"): (knob,) for knob in KNOBS}}  # fmt: skip
+AXES = tuple(_AXIS_FIELDS)
 # What makes two points the same question; if the rest of their settings differs, they are not comparable.
 _IDENTITY = ("target", "voters", "observers", "transport", "durability", "attach", "reads", "fault", "workload")
+_SPEED_IDENTITY = (*_IDENTITY, "clients", "outstanding", *KNOBS)  # its points ask what a knob does at some load
 
 AnyPoint = TypeVar("AnyPoint", Point, FailoverPoint)
 
@@ -71,9 +72,9 @@ def _key(point: Point | FailoverPoint) -> tuple[str, Settings]:
 
 
 def _identity(point: Point | FailoverPoint) -> tuple[object, ...]:
-    settings = point.settings
-    asked = tuple(getattr(settings, field) for field in _IDENTITY)
-    return (_key(point)[0], load_of(settings) == 1, settings.cpu_share is None, settings.rate is None, *asked)
+    settings, suite = point.settings, _key(point)[0]
+    asked = tuple(getattr(settings, field) for field in (_SPEED_IDENTITY if suite == "speed" else _IDENTITY))
+    return (suite, load_of(settings) == 1, settings.cpu_share is None, settings.rate is None, *asked)
 
 
 def _name(settings: Settings) -> str:
@@ -85,8 +86,8 @@ def _name(settings: Settings) -> str:
 
 
 def _unusual(settings: Settings) -> list[str]:
-    usual = Settings()
-    return [field for field in ("target", "transport", "network") if getattr(settings, field) != getattr(usual, field)]
+    asked = ("target", "transport", "network")
+    return [*(field for field in asked if getattr(settings, field) != getattr(USUAL, field)), *turned(settings)]
 
 
 def _differences(a: Settings, b: Settings) -> str:
@@ -95,11 +96,11 @@ def _differences(a: Settings, b: Settings) -> str:
 
 
 def pairs_along(points: Sequence[AnyPoint], axis: str) -> list[Pair]:
-    usual, fields = Settings(), _AXIS_FIELDS[axis]
+    fields = _AXIS_FIELDS[axis]
     groups: dict[tuple[str, Settings], list[AnyPoint]] = {}
     for point in points:
         settings = family(point.settings) if axis == "shape" else point.settings
-        rest = msgspec.structs.replace(settings, **{field: getattr(usual, field) for field in fields})
+        rest = msgspec.structs.replace(settings, **{field: getattr(USUAL, field) for field in fields})
         groups.setdefault((_key(point)[0], rest), []).append(point)
     pairs: list[Pair] = []
     for group in groups.values():

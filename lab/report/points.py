@@ -1,6 +1,7 @@
 """Records grouped into points: one configuration, measured by several processes."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -9,6 +10,9 @@ from lab.report.statistics import Sample, process_means
 
 DURABILITIES = ("memory", "buffered", "fsync")
 ATTACHMENTS = ("leader", "followers", "observers", "all")
+KNOBS = ("max_outstanding", "batch_txns_max", "leader_serves", "placement")  # said only where they are turned
+
+USUAL = Settings()
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -78,10 +82,16 @@ def without_seed(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, seed=0)
 
 
-def order_of(settings: Settings) -> tuple[str, int, int, int, int, float, int]:
-    """Small ensembles first, weak durability first, the leader's own clients first."""
+def order_of(settings: Settings) -> tuple[Any, ...]:
+    """Small ensembles first, weak durability first, the leader's own clients first, knobs as usual first."""
+    knobs = [(field in turned(settings), getattr(settings, field)) for field in KNOBS]
     return (settings.target, servers(settings), settings.observers, _place(settings.durability, DURABILITIES),
-            _place(settings.attach, ATTACHMENTS), settings.reads, load_of(settings))  # fmt: skip
+            _place(settings.attach, ATTACHMENTS), settings.reads, load_of(settings), *knobs)  # fmt: skip
+
+
+def turned(settings: Settings) -> list[str]:
+    """The knobs that are not as usual."""
+    return [field for field in KNOBS if getattr(settings, field) != getattr(USUAL, field)]
 
 
 def _place(value: str, order: Sequence[str]) -> int:
@@ -174,7 +184,15 @@ _SAID: dict[str, Callable[[Settings], str]] = {
     "value_bytes": lambda s: f"{s.value_bytes}-byte values",
     "reads": lambda s: f"{100 * s.reads:g} % reads",
     "fault": lambda s: s.fault or "no fault",
+    "max_outstanding": lambda s: _up_to(s.max_outstanding, "batch at a time", "batches at a time"),
+    "batch_txns_max": lambda s: _up_to(s.batch_txns_max, "write a batch", "writes a batch"),
+    "leader_serves": lambda s: "the leader serves" if s.leader_serves else "the leader serves nobody",
+    "placement": lambda s: f"placed {s.placement}",
 }
+
+
+def _up_to(most: int, one: str, several: str) -> str:
+    return f"one {one}" if most == 1 else f"up to {most:,} {several}" if most else f"any number of {several}"
 
 
 def say(settings: Settings, fields: Iterable[str]) -> str:

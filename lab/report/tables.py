@@ -3,7 +3,7 @@
 import msgspec
 
 from lab.bench.record import PHASES, TrialRecord
-from lab.report.points import FailoverPoint, Point, group_failovers, group_trials, loop, say, shape
+from lab.report.points import FailoverPoint, Point, group_failovers, group_trials, loop, say, shape, turned
 from lab.report.reading import Run
 from lab.report.rows.writes import leader_bytes
 from lab.report.statistics import Sample, estimate, median_estimate
@@ -45,7 +45,7 @@ def _trials(title: str, points: list[Point]) -> Table:
 
 def _trial_row(point: Point) -> list[str]:
     settings, trials = point.settings, point.trials
-    fields = ["voters", "durability", "attach", *(["reads"] if settings.reads else [])]
+    fields = ["voters", "durability", "attach", *(["reads"] if settings.reads else []), *turned(settings)]
     if settings.target != "own":
         fields.append("target")
     name = say(settings, fields) + (f", {100 * settings.cpu_share:.0f} % CPU each" if settings.cpu_share else "")

@@ -3,7 +3,9 @@ import pytest
 import synthetic
 
 from lab.bench.record import RecordError
+from lab.cli import BY
 from lab.report.compare import compare_by, compare_runs
+from lab.report.matching import AXES
 
 
 def few(world, rounds=5):
@@ -92,6 +94,63 @@ def test_durabilities_of_one_run(loaded):
     comparison = compare_by(loaded["quick"], "durability")
     assert {row.metric: row.verdict.word for row in comparison.rows} == {"write p50": "worse", "write p99": "worse"}
     assert comparison.rows[0].configuration.endswith("/ buffered")
+
+
+def turned(records, suite="speed", **changes):
+    return [msgspec.structs.replace(r, suite=suite, settings=msgspec.structs.replace(r.settings, **changes))
+            for r in records]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("axis", "values", "named"),
+    [
+        ("max-outstanding", {"max_outstanding": 1}, "one batch at a time"),
+        ("batch-txns-max", {"batch_txns_max": 16}, "up to 16 writes a batch"),
+        ("leader-serves", {"leader_serves": False}, "the leader serves nobody"),
+        ("placement", {"placement": "together"}, "placed together"),
+    ],
+)
+def test_a_knob_of_one_run_is_compared_with_its_usual_value(run_of, axis, values, named):
+    world = synthetic.World()
+    usual = [world.write_throughput(3, 0, r) for r in range(4)]
+    other = [world.write_throughput(3, 0, r) for r in range(4)]
+    (throughput, _) = compare_by(run_of([*turned(other, **values), *turned(usual)]), axis).rows
+    assert throughput.metric == "throughput"
+    assert f", {named}, 256 outstanding / " in throughput.configuration
+    ops = [sum(record.ops_per_s for record in records) / 4 for records in (usual, other)]
+    assert [throughput.a, throughput.b] == pytest.approx(ops, rel=0.01)
+
+
+def test_every_axis_can_be_typed():
+    assert set(BY) == set(AXES)
+
+
+@pytest.mark.parametrize("knob", [{"max_outstanding": 1}, {"leader_serves": False}, {"placement": "spread"}])
+def test_other_knobs_are_refused_unless_told(run_of, knob):
+    """They are settings as any other, but in the suite that turns them."""
+    world = synthetic.World()
+    records = [world.write_throughput(3, 0, r) for r in range(3)]
+    a, b = run_of(records), run_of(turned(records, "write-latency", **knob))
+    (field,) = knob
+    with pytest.raises(RecordError, match=rf"{field} .* in A, {knob[field]} in B; --force compares them anyway$"):
+        compare_runs(a, b)
+    assert len(compare_runs(a, b, force=True).rows) == 2
+
+
+def test_the_points_of_knobs_are_never_taken_for_each_other(run_of):
+    """A grid that has changed leaves points alone; a value is not compared with another value."""
+    world = synthetic.World()
+    usual = turned([world.write_throughput(3, 0, r) for r in range(3)])
+    a = run_of([*usual, *turned(usual, max_outstanding=2), *turned(usual, placement="together")])
+    b = run_of([*usual, *turned(usual, max_outstanding=8), *turned(usual, outstanding=64)])
+    found = compare_runs(a, b)
+    assert len({row.configuration for row in found.rows}) == 1
+    assert [note for note in found.notes if note.startswith("only in")] == [
+        "only in A: 3+0, buffered, via the leader, placed together, 256 outstanding",
+        "only in A: 3+0, buffered, via the leader, up to 2 batches at a time, 256 outstanding",
+        "only in B: 3+0, buffered, via the leader, 64 outstanding",
+        "only in B: 3+0, buffered, via the leader, up to 8 batches at a time, 256 outstanding",
+    ]
 
 
 @pytest.mark.parametrize(("axis", "says"), [
