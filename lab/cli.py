@@ -208,8 +208,8 @@ def bench(results: Path, reports: Path, **asked: Any) -> int:
 
     outcome = run_bench(results, argv=tuple(sys.argv[1:]), **asked)
     report = build_report(outcome.folder, reports)
-    for sentence in report.sentences:
-        click.echo(sentence)
+    for line in (*report.sentences, *report.printed):
+        click.echo(line)
     click.echo(f"results: {outcome.folder}")
     for path in report.entries:
         click.echo(f"report: {path}")
@@ -234,8 +234,8 @@ def report(run: str, results: Path, reports: Path) -> int:
             click.echo(f"report: {path}")
         return 0
     built = build_report(folder, reports)
-    for sentence in built.sentences:
-        click.echo(sentence)
+    for line in (*built.sentences, *built.printed):
+        click.echo(line)
     for path in built.entries:
         click.echo(f"report: {path}")
     return 0

@@ -26,8 +26,19 @@ class PageFigure(msgspec.Struct, frozen=True):
     svg: str
 
 
-def render(run: Run, findings: Sequence[Finding], figures: Sequence[PageFigure],
-           tables: Sequence[Table]) -> tuple[str, str]:  # fmt: skip
+class PageSection(msgspec.Struct, frozen=True):
+    """A section (`lab.report.section`) with its figures drawn."""
+
+    name: str
+    title: str
+    lead: str
+    sentences: list[str]
+    tables: list[Table]
+    figures: list[PageFigure]
+
+
+def render(run: Run, findings: Sequence[Finding], figures: Sequence[PageFigure], tables: Sequence[Table],
+           sections: Sequence[PageSection] = ()) -> tuple[str, str]:  # fmt: skip
     """(index.html, report.md)."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lab.report"), undefined=jinja2.StrictUndefined, trim_blocks=True,
@@ -39,13 +50,18 @@ def render(run: Run, findings: Sequence[Finding], figures: Sequence[PageFigure],
     facts = {
         "name": run.path.resolve().name, "findings": findings, "badges": badges(run), "tables": tables,
         # drawn here, and text in it is paths: nothing of the records' is markup
-        "figures": [(figure, Markup(inline_svg(figure.svg, figure.name))) for figure in figures],
+        "figures": [drawn(figure) for figure in figures],
+        "sections": [(section, [drawn(figure) for figure in section.figures]) for section in sections],
         "machine": machine_facts(run.info.machine), "versions": sorted(run.info.machine.versions.items()),
         "commands": commands(run), "method": method(run), "threats": threats(run), "subtitle": subtitle(run),
         "colours": [(variable(tint), tint, dark[tint]) for tint in dark],
     }  # fmt: skip
     html, markdown = (environment.get_template(f"report.{kind}.j2").render(facts) for kind in ("html", "md"))
     return html, markdown
+
+
+def drawn(figure: PageFigure) -> tuple[PageFigure, Markup]:
+    return figure, Markup(inline_svg(figure.svg, figure.name))
 
 
 def inline_svg(svg: str, name: str) -> str:

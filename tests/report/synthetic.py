@@ -125,6 +125,13 @@ class World:
         return np.where(slow, body * self.numbers.uniform(3, 12, 3_000), body)
 
 
+class Numbers(msgspec.Struct, frozen=True):
+    """A row of a figure's."""
+
+    x: int
+    y: float
+
+
 def smoke(world: World | None = None) -> list[Record]:
     world = world or World()
     return [

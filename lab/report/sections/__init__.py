@@ -1,0 +1,16 @@
+"""One module a section: a function from a run to its `Section`, or None where the run measured nothing for it.
+
+This is the list of all, in reading order.
+"""
+
+from collections.abc import Callable
+
+from lab.report.reading import Run
+from lab.report.section import Section
+from lab.report.sections import speed
+
+SECTIONS: tuple[Callable[[Run], Section | None], ...] = (speed.section,)
+
+
+def sections(run: Run) -> list[Section]:
+    return [found for make in SECTIONS if (found := make(run)) is not None]
