@@ -9,6 +9,7 @@ from lab.bench.driver import Bench, Plan
 from lab.bench.grid import profile as profile_of
 from lab.bench.lifeline import Interrupted
 from lab.bench.limits import SettingsError, check_settings, workload_settings
+from lab.bench.placement import available_cpus, check_placement
 from lab.bench.point import SUITES
 from lab.bench.progress import reporter
 from lab.bench.results import RunFolder, default_name
@@ -45,6 +46,9 @@ def run_bench(
     )
     for point in plan.points:
         check_settings(point.settings)
+    plan, left_out = within(plan, len(available_cpus()))
+    for line in left_out:
+        sys.stderr.write(f"lab: {line}\n")
     run = Bench(plan, RunFolder.create(results, name or default_name()), reporter())
     folder = run.folder.path
     try:
@@ -54,6 +58,19 @@ def run_bench(
         raise
     sys.stderr.write(f"100%  measured: results are in {folder}; now the report\n")
     return Outcome(run.folder.path, run.failures)
+
+
+def within(plan: Plan, cpus: int) -> tuple[Plan, list[str]]:
+    """The plan less the points whose placement needs more CPUs than there are, and a line about each of these."""
+    kept, left_out = [], []
+    for point in plan.profile.points:
+        try:
+            check_placement(point.settings, cpus)
+            kept.append(point)
+        except SettingsError as error:
+            left_out.append(f"left out: {point.id}: {error}")
+    profile = msgspec.structs.replace(plan.profile, points=tuple(kept))
+    return msgspec.structs.replace(plan, profile=profile), left_out
 
 
 def parse_only(text: str | None) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ Every section is a function from the profile's name to its points, with ids `bar
 `budget/...`.  All sections together have about a minute in `smoke`, in one round, and a quarter of an hour in `quick`.
 """
 
+from lab.bench.knob_grid import knob_points
 from lab.bench.point import Job, Point, Shape, Timing, point_of, settings_of, shape_text
 from lab.bench.record import Settings
 
@@ -18,7 +19,7 @@ GROWN: tuple[Shape, ...] = ((3, 0), (3, 2), (3, 4), (5, 0), (7, 0))  # what a se
 
 
 def speed_points(profile: str) -> tuple[Point, ...]:
-    return (*bars(profile), *knobs(profile), *curves(profile), *budgets(profile))
+    return (*bars(profile), *knob_points(profile), *curves(profile), *budgets(profile))
 
 
 def speed_jobs(profile: str) -> tuple[Job, ...]:  # noqa: ARG001 (none yet)
@@ -67,11 +68,6 @@ def _bar(profile: str, name: str, settings: Settings) -> Point:
 
 
 # -- hooks for the sections beside the table
-
-
-def knobs(profile: str) -> tuple[Point, ...]:  # noqa: ARG001 (none yet)
-    """One setting turned, the others as in a bar: `knob/NAME/...`."""
-    return ()
 
 
 def curves(profile: str) -> tuple[Point, ...]:  # noqa: ARG001 (none yet)

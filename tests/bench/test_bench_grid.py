@@ -3,7 +3,10 @@
 import msgspec
 import pytest
 
+from lab.bench.command import within
+from lab.bench.driver import Plan
 from lab.bench.grid import BUDGETS_S, find_point, planned_s, profile
+from lab.bench.knob_grid import knob_points
 from lab.bench.limits import SettingsError, check_failover, check_settings
 from lab.bench.point import LOOPS, PROFILES, SUITES
 from lab.bench.speed_grid import SPEED_BUDGETS_S
@@ -119,6 +122,46 @@ def test_only_smoke_may_have_a_single_round():
     rounds = {name: (profile(name).rounds_least, profile(name).rounds_most) for name in PROFILES}
     assert rounds == {"smoke": (1, 1), "quick": (3, None), "full": (5, None)}
     assert profile("quick", ("speed",)).rounds_least == 5
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_knob_is_turned_alone_and_held_against_the_usual_point(name):
+    """But for the pipeline, which has two, and for who serves, which is about the clients' servers, too."""
+    points = {point.id: point.settings for point in knob_points(name)}
+    assert len(points) == len(knob_points(name))
+    allowed = {
+        "durability": {"durability"},
+        "pipeline": {"max_outstanding", "batch_txns_max"},
+        "placement": {"placement"},
+    }
+    families = {point.split("/")[1] for point in points}
+    assert families == {*allowed, "usual", "leader-serves"}
+    usual = [settings for point, settings in points.items() if point.startswith("knob/usual/")]
+    for point, settings in points.items():
+        check_settings(settings)
+        family = point.split("/")[1]
+        if family in allowed:
+            turned = [differing(settings, other) for other in usual]
+            assert any(fields and fields <= allowed[family] for fields in turned), point
+        if family == "leader-serves":
+            assert settings.leader_serves or settings.attach == "followers"
+
+
+def differing(a, b):
+    return {field for field in a.__struct_fields__ if getattr(a, field) != getattr(b, field)}
+
+
+def test_what_cannot_be_placed_here_is_left_out_and_named():
+    plan = Plan(profile=profile("quick", ("speed",)))
+    assert within(plan, 2) == (plan, [])
+    alone, left_out = within(plan, 1)
+    placements = {point.settings.placement for point in alone.points}
+    assert placements == {"free", "together"}
+    assert len(alone.points) + len(left_out) == len(plan.points)
+    assert left_out[0] == (
+        "left out: knob/placement/spread/buffered/1: --placement: 'spread' needs 2 CPUs, this process may use 1, "
+        "allowed: free or together"
+    )
 
 
 def test_a_failover_is_watched_by_writes_alone():
