@@ -186,6 +186,50 @@ def torture(as_json: bool, data_dir: Path | None, results: Path, reports: Path, 
 
 
 @commands.command()
+@_option("voters", "servers that vote", type=int)
+@_option("observers", "servers that only learn", default=1, type=int)
+@_option("durability", "of an acknowledged write", type=click.Choice(["fsync", "buffered"]))
+@WORKLOAD
+@_workload_option("value_bytes", "size of a value", int)
+@_workload_option("keys", "how many", int)
+@DISTRIBUTION
+@_option("clients", "load processes, each with two sessions", default=2, type=int)
+@_option("outstanding", "operations in flight per client", default=64, type=int)
+@_option("rate", "writes/s over all clients, at most", default=3_000.0, type=float)
+@_option("snap_count", "transactions between snapshots of a server's own disk", default=100_000, type=int)
+@_option("seconds", "under load", default=3600.0, type=float)
+@_option("seed", "of the workload and the servers", type=int)
+@DEATH_DETECTION
+@DATA_DIR
+@click.option("--run", "name", metavar="NAME", help="of the new folder under results/  [default: date and time]")
+@RESULTS
+@REPORTS
+@JSON
+def soak(as_json: bool, data_dir: Path | None, results: Path, reports: Path, name: str | None, **fields: Any) -> int:
+    """Load an ensemble for a long time, look for growth of memory, disk and descriptors, and verify every write.
+
+    Ctrl-C ends the load early; what there is by then is verified and reported.
+    """
+    from lab.bench.limits import soak_settings
+    from lab.bench.progress import reporter
+    from lab.bench.soak_run import EVIDENCE, soak_into
+    from lab.bench.summary import soak_summary
+    from lab.report.soak import build_soak_report
+
+    settings = soak_settings(_typed(fields))
+    with reporter() as shown:
+        folder, record = soak_into(results, name, settings, data_dir=data_dir, shown=shown)
+    paths = build_soak_report(folder, reports)
+    if as_json:
+        click.echo(_json(record))
+    else:
+        click.echo("\n".join([soak_summary(record), f"results: {folder}", *(f"report: {path}" for path in paths)]))
+    if (folder / EVIDENCE).exists():
+        click.echo(f"lab: logs, data and journals of the failure are in {folder / EVIDENCE}", err=True)
+    return 0 if record.verified and not any(found.verdict == "grows" for found in record.growth) else 1
+
+
+@commands.command()
 @click.option("--profile", type=click.Choice(["smoke", "quick", "full"]), default="quick", show_default=True,
               help="under a minute, 6 minutes, about 5 hours")  # fmt: skip
 @click.option(
@@ -226,9 +270,14 @@ def report(run: str, results: Path, reports: Path) -> int:
     """Rebuild reports/RUN from results/RUN alone."""
     from lab.report.build import build_report
     from lab.report.reading import find_run
+    from lab.report.soak import build_soak_report, is_soak
     from lab.report.torture import build_torture_report, is_torture
 
     folder = find_run(run, results)
+    if is_soak(folder):
+        for path in build_soak_report(folder, reports):
+            click.echo(f"report: {path}")
+        return 0
     if is_torture(folder):
         for path in build_torture_report(folder, reports):
             click.echo(f"report: {path}")

@@ -5,19 +5,19 @@ against the replicas like everybody's, and what it was still waiting for is unkn
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from lab.bench.journal import read_journal
+from lab.bench.journal import read_slices
 from lab.bench.load_process import EXIT_TIMEOUT_S, LoadProcess, LookOut, readable
 from lab.bench.loadspec import LoadSpec, Ready, Reported, Settle, Setup, Start, Stop
 from lab.bench.record import Settings
 from lab.client.history import History
 from lab.targets.opening import decoder_of
 from lab.targets.target import Connector
-from workloads import workload_of
+from workloads import Generator, workload_of
 
 SESSIONS = 2  # of each client, to servers next to each other: all of them share all servers evenly
 OPEN_TIMEOUT_S = 180.0  # a replacement may find its server frozen, cut off or gone, one after the other
@@ -48,8 +48,10 @@ class Crew:
         connect: MakeConnector,
         folder: Path,
         look_out: LookOut,
+        patience_ms: float = PATIENCE_MS,
     ) -> None:
         """`connect` is asked for each new client.  `folder` gets logs and journals."""
+        self._patience_ms = patience_ms
         self._settings, self._params, self._servers = settings, params, list(servers)
         self._connect, self._folder, self._look_out = connect, folder, look_out
         self._clients: list[_Client] = []
@@ -87,7 +89,12 @@ class Crew:
             self._advance(channels[fd])
 
     def finish(self) -> list[History]:
-        """Stop sending, wait for what is outstanding, and read what every client did and saw, the killed ones too."""
+        """As `stop`; then what every client did and saw, the killed ones too."""
+        self.stop()
+        return self.histories()
+
+    def stop(self) -> None:
+        """Stop sending, and wait for what is outstanding."""
         deadline = time.monotonic() + OPEN_TIMEOUT_S
         for client in self._clients:
             while not client.is_working:
@@ -97,16 +104,24 @@ class Crew:
             client.process.tell(Stop(DRAIN_S))
         for client in self._clients:
             client.process.hear(Reported, DRAIN_S + STEP_TIMEOUT_S)
-        return self.histories()
 
     def histories(self) -> list[History]:
         """What the journals say; a client that still works goes on meanwhile."""
+        return list(self.slices(None))
+
+    def slices(self, operations_min: int | None) -> Iterator[History]:
+        """As `histories`, a client's after the other's, in slices (`lab.bench.journal.read_slices`)."""
         workload, decode = workload_of(self._params), decoder_of(self._settings.target)
-        found = [
-            read_journal(path, decode, lambda client: workload.generator(self._params, self._settings.seed, client))
-            for path in self._journals
-        ]
-        return [history for history in found if history is not None]
+
+        def generator_of(client: int) -> Generator:
+            return workload.generator(self._params, self._settings.seed, client)
+
+        for path in self._journals:
+            yield from read_slices(path, decode, generator_of, operations_min)
+
+    def pids(self) -> dict[int, int]:
+        """Of the load process in each place."""
+        return {place: client.process.pid for place, client in enumerate(self._clients)}
 
     def close(self) -> None:
         """End the processes, whatever they do; a second call does nothing."""
@@ -153,7 +168,7 @@ class Crew:
             phase=0.0,
             pace=None if settings.rate is None else settings.rate / settings.clients,
             eager=False,
-            patience_ms=PATIENCE_MS,
+            patience_ms=self._patience_ms,
             reads_checked_max=READS_CHECKED_MAX // settings.clients,
             history=str(journal),
             journal=True,

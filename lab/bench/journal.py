@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -111,31 +112,58 @@ def read_journal(
 
     `decode` reads the target's frames, `make_generator` is told the client.  Raises OSError, ReplyMismatchError.
     """
-    notes = _notes(path.read_bytes() if path.exists() else b"")
-    began = next(notes, None)
-    if began is None:
-        return None
-    assert isinstance(began, _Began), f"{path} begins with {began}"
-    recorder = Recorder(_Replayed(began.sessions, decode), began.client, read_share=0.0, reads_checked_max=0)
-    for note in notes:
-        match note:
-            case _Sent(session, first, count, sent_ns, part):
-                recorder.sent(session, first, count, sent_ns, Part(part))
-            case _Unsent():
-                recorder.unsent()
-            case _Arrived(session, count, now_ns, frame):
-                recorder.arrived(session, frame, count, now_ns)
-            case _Began():
-                raise AssertionError(f"two processes wrote into {path}")
-    return recorder.history(make_generator(began.client), None)
+    return next(read_slices(path, decode, make_generator, operations_min=None), None)
 
 
-def _notes(data: bytes) -> Iterator[_Began | _Sent | _Unsent | _Arrived]:
-    """The whole notes, in order; a torn one at the end is left out."""
-    view, begin = memoryview(data), _LENGTH.size
-    while begin <= len(data):
-        (length,) = _LENGTH.unpack_from(data, begin - _LENGTH.size)
-        if begin + length > len(data):
+def read_slices(
+    path: Path,
+    decode: Callable[[bytes], Answers],
+    make_generator: Callable[[int], Generator],
+    operations_min: int | None,
+) -> Iterator[History]:
+    """As `read_journal`, in slices, so that memory does not grow with the journal.
+
+    A slice ends at the first moment after `operations_min` operations (None: never) at which nothing was outstanding,
+    so an operation and its answer are in one slice.  A paced load has many such moments; one that never pauses is one
+    slice.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        notes = _notes(file)
+        began = next(notes, None)
+        if began is None:
             return
-        yield _decode(view[begin : begin + length])
-        begin += length + _LENGTH.size
+        assert isinstance(began, _Began), f"{path} begins with {began}"
+        generator, sessions = make_generator(began.client), _Replayed(began.sessions, decode)
+
+        def recorder_of_a_slice() -> Recorder:
+            return Recorder(sessions, began.client, read_share=0.0, reads_checked_max=0)
+
+        recorder, operations, outstanding, last = recorder_of_a_slice(), 0, 0, 0
+        for note in notes:
+            match note:
+                case _Sent(session, first, count, sent_ns, part):
+                    if operations_min is not None and operations >= operations_min and not outstanding:
+                        yield recorder.history(generator, None)
+                        recorder, operations = recorder_of_a_slice(), 0
+                    recorder.sent(session, first, count, sent_ns, Part(part))
+                    operations, outstanding, last = operations + count, outstanding + count, count
+                case _Unsent():
+                    recorder.unsent()
+                    operations, outstanding = operations - last, outstanding - last
+                case _Arrived(session, count, now_ns, frame):
+                    recorder.arrived(session, frame, count, now_ns)
+                    outstanding -= count
+                case _Began():
+                    raise AssertionError(f"two processes wrote into {path}")
+        yield recorder.history(generator, None)
+
+
+def _notes(file: BinaryIO) -> Iterator[_Began | _Sent | _Unsent | _Arrived]:
+    """The whole notes, in order; a torn one at the end is left out."""
+    while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
+        (length,) = _LENGTH.unpack(head)
+        if len(body := file.read(length)) < length:
+            return
+        yield _decode(body)

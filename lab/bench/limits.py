@@ -140,12 +140,31 @@ def check_torture(settings: Settings) -> Settings:
     return settings
 
 
+def check_soak(settings: Settings) -> Settings:
+    """As `check_settings`; moreover a paced load of writes, on servers that have a disk."""
+    check_settings(settings)
+    if settings.durability == "memory":
+        raise SettingsError("--durability: memory, allowed for a soak: fsync or buffered (it is about logs, too)")
+    if settings.reads:
+        raise SettingsError(f"--reads: {settings.reads:g}, allowed for a soak: 0 (reads of an hour cannot be checked)")
+    if settings.rate is None:
+        raise SettingsError("--rate: none, allowed for a soak: a moderate number of writes/s")
+    return settings
+
+
 def torture_settings(typed: dict[str, Any]) -> Settings:
     """Typed options over the workload's parameters over what torture has by default."""
     typed = dict(typed)
     name = typed.pop("workload", None)
     workload = {"reads": 0.5} if name is None else workload_settings(name)
     return check_torture(Settings(**{"attach": "all", "warmup": 0.0, "snap_count": 10_000, **workload, **typed}))
+
+
+def soak_settings(typed: dict[str, Any]) -> Settings:
+    """Typed options over the workload's parameters over what a soak has by default."""
+    typed = dict(typed)
+    workload = workload_settings(typed.pop("workload", None))
+    return check_soak(Settings(**{"attach": "all", "warmup": 0.0, **workload, **typed}))
 
 
 def workload_settings(name: str | None) -> dict[str, Any]:

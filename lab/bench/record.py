@@ -228,6 +228,70 @@ class TortureRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     dirty: bool = False
 
 
+SOAK_FILE = "soak.jsonl"  # in the results folder of a soak
+
+
+class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one process held, by sample (`SoakRecord.at_s`); null where it was not there or could not be asked."""
+
+    process: str  # "server 1", "load 0", "harness"
+    kind: str  # leader, follower, observer, looking, load or harness, at the end
+    series: dict[
+        str, list[float | None]
+    ]  # rss_mb, anonymous_mb, fds, threads; servers: log_mb, snapshots_mb, applied_zxid
+
+
+class Growth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How one of a process's series moves once it has settled (`lab.bench.growth`)."""
+
+    process: str
+    what: str
+    unit: str
+    level: float | None  # median after settling; None: no sample
+    per_hour: float | None  # the slope; None with its 95 % interval: too few samples
+    low: float | None
+    high: float | None
+    bound: float  # growth per hour up to which it is called steady
+    stretches: int  # medians behind the slope
+    span_s: float  # the time they cover
+    verdict: str  # steady, grows, undecided, or too short
+
+
+class SoakRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A long run under a moderate load: what every process held meanwhile; the one line of `soak.jsonl`.
+
+    `settings.rate` is the most writes/s that the clients together may send, in a closed loop.
+    """
+
+    schema: int = SCHEMA
+    suite: str = "soak"
+    target: str
+    voters: int
+    observers: int
+    verified: bool
+    checks: Checks
+    settings: Settings
+    log_segment_bytes: int  # smaller than usual, so that many are purged
+    started_at: str
+    seconds: float  # under load
+    interrupted: bool  # it ended earlier than asked
+    settle_s: float  # of its beginning are not judged
+    acknowledged: int  # writes
+    lost: int | None  # of them; None: the replicas could not be seen
+    unknown: int
+    digest: str  # of the replicas, hex
+    reigns: list[Reign]
+    at_s: list[float]  # of the samples
+    tracks: list[Track]
+    step_s: float  # of the next two
+    writes_per_s: list[float]
+    p99_us: list[float | None]  # None: a step without writes
+    growth: list[Growth]
+    machine: Machine
+    commit: str = "unknown"
+    dirty: bool = False
+
+
 Record = TrialRecord | FailoverRecord
 
 

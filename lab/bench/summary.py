@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from lab.bench.record import PHASES, FailoverRecord, Record, Settings, TortureRecord, TrialRecord
+from lab.bench.record import PHASES, FailoverRecord, Record, Settings, SoakRecord, TortureRecord, TrialRecord
 
 RATE_REACHED = 0.95  # below it an open loop falls behind its schedule
 
@@ -86,6 +86,29 @@ def torture_lines(record: TortureRecord) -> list[str]:
     return [*lines, *_verdict(record)]
 
 
+def soak_summary(record: SoakRecord) -> str:
+    settings = record.settings
+    lost = "nobody could look for lost ones" if record.lost is None else f"{record.lost:,} lost"
+    early = ", interrupted" if record.interrupted else ""
+    lines = [
+        f"soak: {_ensemble(settings)}; {_loop_of(settings)}, at most {settings.rate:,.0f} writes/s, "
+        f"a snapshot every {settings.snap_count:,} writes",
+        f"  {record.seconds:,.0f} s{early}; {record.acknowledged:,} writes acknowledged, {lost}, "
+        f"{record.unknown:,} whose outcome nobody knows",
+        f"  growth per hour after the first {record.settle_s:,.0f} s (95 % interval; bound):",
+    ]
+    for found in record.growth:
+        name = f"{found.process:9} {found.what:13}"
+        if found.per_hour is None:
+            lines.append(f"    {name} {found.verdict}")
+            continue
+        lines.append(
+            f"    {name} {found.level:9,.1f} {found.unit:2} {found.per_hour:+8.2f} "
+            f"({found.low:+.2f} to {found.high:+.2f}; {found.bound:.2f})  {found.verdict}"
+        )
+    return "\n".join([*lines, *_verdict(record)])
+
+
 def _loop_of(settings: Settings) -> str:
     return f"{settings.clients} clients x {settings.outstanding} outstanding"
 
@@ -100,7 +123,7 @@ def _loop(settings: Settings) -> str:
     return f"open loop, {settings.rate:,.6g}/s from {settings.clients} client{'s' if settings.clients > 1 else ''}"
 
 
-def _verdict(record: Record | TortureRecord) -> list[str]:
+def _verdict(record: Record | TortureRecord | SoakRecord) -> list[str]:
     checks = record.checks
     checked = f"{checks.writes:,} writes, {checks.reads:,} of {checks.reads_total:,} reads, {checks.replicas} replicas"
     if record.verified:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lab.bench.crew import Crew
+from lab.bench.crew import PATIENCE_MS, Crew
 from lab.bench.limits import workload_of_settings
 from lab.bench.loaders import Loaders
 from lab.bench.record import Settings
@@ -48,11 +48,12 @@ class LoadMaker:
 
 
 class CrewMaker:
-    """As `LoadMaker`, for the clients of a torture."""
+    """As `LoadMaker`, for the clients of a torture or a soak."""
 
-    def __init__(self, settings: Settings, target: OwnTarget) -> None:
+    def __init__(self, settings: Settings, target: OwnTarget, patience_ms: float = PATIENCE_MS) -> None:
         self._settings = settings
         self._target = target
+        self._patience_ms = patience_ms
 
     def __call__(self) -> Crew:
         settings, target = self._settings, self._target
@@ -60,4 +61,4 @@ class CrewMaker:
         folder = target.cluster.folder / "load"
         folder.mkdir()
         servers = range(1, settings.voters + settings.observers + 1)
-        return Crew(settings, params, servers, target.connector, folder, target.look_out)
+        return Crew(settings, params, servers, target.connector, folder, target.look_out, self._patience_ms)

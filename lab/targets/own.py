@@ -138,8 +138,19 @@ class OwnTarget:
             for n, s in status.items()
         ]
 
+    def data_folders(self) -> dict[int, Path]:
+        """Where each server that runs keeps its log and snapshots."""
+        return {server: self.cluster.folder / "data" / str(server) for server in self.pids()}
+
     def pids(self) -> dict[int, int]:
+        """Of the servers that run."""
         return self.cluster.pids()
+
+    def progress(self) -> dict[int, tuple[str, int]]:
+        """(role, last applied zxid) of the servers that answer."""
+        with _as_target_error():
+            status = self.cluster.status()
+        return {server: (ROLES[answer.state], answer.applied_zxid) for server, answer in status.items()}
 
     def marks(self) -> list[PhaseMark]:
         with _as_target_error():

@@ -6,7 +6,7 @@ import pytest
 from test_bench_recorder import WRITES, TwoSessions, frame, of
 
 from lab.bench.handover import HandoverError
-from lab.bench.journal import Journal, read_journal
+from lab.bench.journal import Journal, read_journal, read_slices
 from lab.bench.recorder import SAMPLE_EVERY, Part, Recorder
 from lab.client.history import COLUMNS, History, Outcome
 from lab.client.load_sessions import decode_answers
@@ -49,6 +49,23 @@ def test_it_says_what_a_recorder_would(tmp_path: Path) -> None:
     assert (told.client, told.sessions) == (0, [71, 72])
     assert of(told, *NAMES) == of(expected, *NAMES)
     assert of(told, "cxid") == [[1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13]]
+
+
+def test_in_slices_it_says_the_same_and_no_operation_is_parted_from_its_answer(tmp_path: Path) -> None:
+    notes = journal(tmp_path / "j")
+    for first in range(1, 40, 4):  # two conversations overlap, then nothing is outstanding
+        notes.sent(0, first, 2, first, Part.LOAD)
+        notes.sent(1, first + 2, 2, first, Part.LOAD)
+        for session, cxid in ((1, first + 2), (0, first)):
+            notes.arrived(session, frame(Done(cxid, 100 + cxid, 1), Done(cxid + 1, 101 + cxid, 1)), 2, first + 9)
+    notes.sent(0, 41, 1, 41, Part.LOAD)
+    whole = read(tmp_path / "j")
+    assert whole is not None
+    parts = list(read_slices(tmp_path / "j", decode_answers, lambda _: WRITES, 6))
+    assert [len(part) for part in parts] == [8, 8, 8, 8, 8, 1]
+    for name in NAMES:
+        assert [value for part in parts for value in part.columns[name]] == list(whole.columns[name])
+    assert [list(part.columns["outcome"]) for part in parts][-1] == [Outcome.UNKNOWN]
 
 
 def test_wherever_it_was_torn_what_stands_before_is_told(tmp_path: Path) -> None:

@@ -25,12 +25,18 @@ class Expected:
 
 
 def check_replicas(
-    ops: Operations, replicas: Sequence[ReplicaState], paths: Sequence[str], seed: int, value_bytes: int
+    ops: Operations,
+    replicas: Sequence[ReplicaState],
+    paths: Sequence[str],
+    seed: int,
+    value_bytes: int,
+    sets: Ints | None = None,
 ) -> list[str]:
-    expected = _expected(ops, paths, seed, value_bytes)
+    """`sets`: acknowledged sets of each key, where `ops` holds only its greatest write; None: `ops` holds them all."""
+    expected = _expected(ops, paths, seed, value_bytes, sets)
     unknown = _unknown_writes(ops)
     effects = Effects(ops, replicas, unknown, len(paths))
-    findings = [*_version_order(ops), *effects.findings]
+    findings = [*version_order(ops), *effects.findings]
     greatest = int(ops.zxid[ops.writes].max()) if len(ops.writes) else 0
     for replica in replicas:
         if replica.applied_zxid < greatest:
@@ -45,14 +51,21 @@ def check_replicas(
     return findings + _digests(replicas)
 
 
-def _expected(ops: Operations, paths: Sequence[str], seed: int, value_bytes: int) -> Expected:
+def _expected(ops: Operations, paths: Sequence[str], seed: int, value_bytes: int, sets: Ints | None) -> Expected:
     keyed = ops.writes[ops.key[ops.writes] >= 0]
     by_zxid = keyed[np.argsort(ops.zxid[keyed], kind="stable")]
     last = np.full(len(paths), -1, np.int64)
     last[ops.key[by_zxid]] = by_zxid  # of a key's several rows the last one stays
-    sets = np.bincount(ops.key[keyed[ops.version[keyed] != 0]], minlength=len(paths))
+    if sets is None:
+        sets = sets_of(ops, len(paths))
     unknown = ops.is_write & (ops.outcome == Outcome.UNKNOWN) & (ops.key >= 0)
     return Expected(paths, last, sets, np.bincount(ops.key[unknown], minlength=len(paths)), seed, value_bytes)
+
+
+def sets_of(ops: Operations, keys: int) -> Ints:
+    """Acknowledged sets of each key."""
+    keyed = ops.writes[ops.key[ops.writes] >= 0]
+    return np.bincount(ops.key[keyed[ops.version[keyed] != 0]], minlength=keys)
 
 
 def _unknown_writes(ops: Operations) -> dict[tuple[int, int], int]:
@@ -156,7 +169,7 @@ def _versions(replica: ReplicaState, expected: Expected, unknown_applied: Ints |
             yield f"server {replica.server}: {path} has version {node.version}, its sets make {allowed}"
 
 
-def _version_order(ops: Operations) -> list[str]:
+def version_order(ops: Operations) -> list[str]:
     """Later writes of a key have greater versions."""
     rows = ops.writes[ops.key[ops.writes] >= 0]
     rows = rows[np.lexsort((ops.zxid[rows], ops.key[rows]))]
