@@ -30,6 +30,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     leader_announce: bool = True  # the leader tells everybody once it has decided and once established (Z-15)
 
     leader_serves: bool = True  # off: clients attach to followers and observers only (ZooKeeper: leaderServes)
+    relays: int = 0  # followers that relay to the observers in the leader's place (ZooKeeper: observerMasterPort)
     leader_log_first: bool = False  # a proposal leaves once the leader's own disk has it; off = both at once, ZooKeeper
     proposal_timeout_ms: int = 0  # uncommitted for so long, a proposal ends its leader (zab.md 6.2, F1); 0 = never
     max_outstanding: int = 0  # uncommitted batches at the leader: 1 = blocking, 0 = unbounded (zab.md 5.10)
@@ -57,6 +58,7 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             ("notify_interval_ms", 1),
             ("proposal_timeout_ms", 0),
             ("max_outstanding", 0),
+            ("relays", 0),
             ("batch_txns_max", 1),
             ("snap_count", 0),
             ("commit_log_count", 1),
@@ -66,6 +68,8 @@ class ZabConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 raise ConfigError(f"{field}={getattr(self, field)}: must be at least {least}")
         if not self.leader_serves and len(members) == 1:
             raise ConfigError("leader_serves=false: with 1 voter and no observer nobody would serve")
+        if self.relays >= len(self.voters):
+            raise ConfigError(f"relays={self.relays}: of {len(self.voters)} voters {len(self.voters) - 1} can follow")
         if self.sync_mode not in get_args(SyncMode):
             raise ConfigError(f"sync_mode={self.sync_mode}: there are {', '.join(get_args(SyncMode))}")
         if self.init_limit_ticks <= self.sync_limit_ticks:

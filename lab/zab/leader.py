@@ -182,8 +182,7 @@ class Leader(LearnerMaster):
         return Ping(self.broadcast.last_proposed, self.broadcast.syncs.round)
 
     def on_link_ended(self, peer: PeerId) -> None:
-        """The link to `peer` is gone, and its session with it."""
-        self._forget(peer)
+        super().on_link_ended(peer)
         # Differs from ZooKeeper (zab.md 6.1), which asks at the next tick: whoever is behind a link that ended looks
         # for a leader already.  Outage of a partition with ticks of 100 ms: median 6.5 instead of 42 ms (V=3).
         if self.phase is Phase.BROADCAST and not self._has_quorum():
@@ -213,6 +212,8 @@ class Leader(LearnerMaster):
         if is_leap(self.state.accepted_epoch, message.accepted_epoch):
             raise ProtocolError(peer, f"it accepted epoch {message.accepted_epoch}, far beyond any that was")
         effects = self.drop(peer)  # a new session ends every older one (Z-9)
+        if isinstance(message, ObserverInfo) and message.leader not in (0, self.leader):
+            return [*effects, CloseSession(peer, session)]  # it takes this server for a relay of somebody else
         if self.epoch and message.accepted_epoch > self.epoch:
             self.state.epoch_floor = message.accepted_epoch
             self.over = f"server {peer} accepted epoch {message.accepted_epoch}, beyond ours {self.epoch} (Z-4)"

@@ -44,6 +44,7 @@ from lab.zab.messages import (
     UpToDate,
 )
 from lab.zab.phases import LEARNER_PHASES
+from lab.zab.relay import RELAYED_NONCE, Relay
 from lab.zab.state import PeerState
 from lab.zab.zxid import Zxid, epoch_of, follows, is_leap, make_zxid, show
 
@@ -54,10 +55,15 @@ class Learner:
     `over` says why the role has ended, once it has; the peer then goes back to LOOKING.
     """
 
-    def __init__(self, state: PeerState, leader: PeerId, on_serving: Callable[[int], None]) -> None:
+    def __init__(
+        self, state: PeerState, leader: PeerId, on_serving: Callable[[int], None], master: PeerId | None = None
+    ) -> None:
+        """`master` is whose learner this is, if not the leader's own: an observer's relay."""
         self.state = state
         self._on_serving = on_serving  # the election publishes the new epoch in its vote (ZOOKEEPER-1732)
         self.leader = leader
+        self.master = master or leader
+        self.relay = Relay(state, leader, self._send) if state.is_voter and state.config.relays else None
         self.session: Session = 0  # 0: not connected
         self.phase = Phase.DISCOVERY
         self.over: str | None = None
@@ -77,6 +83,21 @@ class Learner:
         return ServerState.FOLLOWING if self.state.is_voter else ServerState.OBSERVING
 
     @property
+    def is_relayed(self) -> bool:
+        return self.master != self.leader
+
+    @property
+    def relay_failed(self) -> bool:
+        """Whether a relay has not brought this server level, or has fallen silent since."""
+        return self.is_relayed and (
+            self.phase is not Phase.BROADCAST or self._idle_ticks > self.state.config.sync_limit_ticks
+        )
+
+    def show_master(self) -> str:
+        """For people."""
+        return f"relay {self.master}" if self.is_relayed else f"leader {self.leader}"
+
+    @property
     def tail(self) -> list[TxnBatch]:
         """Appended to the log but not applied."""
         return list(self._pending) if self.phase is Phase.BROADCAST else []
@@ -91,7 +112,7 @@ class Learner:
         self._consumed_bytes = self._reported_bytes = 0
         if self.state.is_voter:
             return [self._send(FollowerInfo(self.state.accepted_epoch, self.state.may_vote))]
-        return [self._send(ObserverInfo(self.state.accepted_epoch))]
+        return [self._send(ObserverInfo(self.state.accepted_epoch, self.leader))]
 
     def on_message(self, message: LearnerMessage) -> list[PeerEffect]:
         self._idle_ticks = 0
@@ -111,7 +132,7 @@ class Learner:
             case Ping():
                 return [self._send(message)] if self.phase is Phase.BROADCAST else []
             case Sync(nonce):
-                return [Synced(nonce)]
+                return self.relay.on_synced(nonce) if self.relay and nonce > RELAYED_NONCE else [Synced(nonce)]
             case LeaderInfo(epoch):
                 return self._on_leader_info(epoch)
             case Diff():
@@ -141,7 +162,7 @@ class Learner:
         """The log was cut and the tree is to be rebuilt; or the cut is impossible and SNAP must come (Z-11)."""
         if event.history is None:
             self.state.need_snap = True
-            return [CloseSession(self.leader, self.session), *self.connect(next_session)]
+            return [CloseSession(self.master, self.session), *self.connect(next_session)]
         restore = self.state.restore(event.history)
         self._received = self.state.last_zxid
         self._synced_history = True
@@ -156,12 +177,15 @@ class Learner:
     def on_tick(self) -> list[PeerEffect]:
         self._idle_ticks += 1
         config = self.state.config
-        limit = config.sync_limit_ticks if self.phase is Phase.BROADCAST else config.init_limit_ticks
+        # A relay need not have come as far as BROADCAST: the leader itself serves whoever does not want to wait for it.
+        is_short = self.phase is Phase.BROADCAST or (self.phase is Phase.DISCOVERY and self.is_relayed)
+        limit = config.sync_limit_ticks if is_short else config.init_limit_ticks
+        effects = self.relay.on_tick() if self.relay else []
         if self._idle_ticks > limit:
-            self.over = f"nothing heard from leader {self.leader} for {limit} ticks"
+            self.over = f"nothing heard from {self.show_master()} for {limit} ticks"
         elif self.phase is Phase.SYNCHRONIZATION:
-            return [self._report_progress()]
-        return []
+            effects.append(self._report_progress())
+        return effects
 
     def forward(self, body: bytes) -> list[PeerEffect]:
         return [self._send(Request(body))]
@@ -170,14 +194,15 @@ class Learner:
         return [self._send(Sync(nonce))]
 
     def close(self) -> list[PeerEffect]:
-        return [CloseSession(self.leader, self.session)] if self.session else []
+        effects = self.relay.close() if self.relay else []
+        return [*effects, CloseSession(self.master, self.session)] if self.session else effects
 
     # -- discovery and synchronization -------------------------------------------------------------
 
     def _on_leader_info(self, epoch: int) -> list[PeerEffect]:
         state = self.state
         if epoch < state.accepted_epoch:
-            self.over = f"leader {self.leader} offers epoch {epoch}, but {state.accepted_epoch} was accepted"
+            self.over = f"{self.show_master()} offers epoch {epoch}, but {state.accepted_epoch} was accepted"
             return []
         if is_leap(state.accepted_epoch, epoch):
             raise self._broken(f"it offers epoch {epoch}, far beyond any that was")
@@ -243,8 +268,8 @@ class Learner:
         effects: list[PeerEffect] = [self._send(Ack(make_zxid(self.epoch, 0)))]
         effects += [self.state.append(batch) for batch in self._pending]
         effects += [self.state.deliver(batch) for batch in self._take_committed()]
-        effects.append(Entered(self.server_state, self.phase, self.epoch, self.leader))
-        return [*effects, Serve(leading=False)]
+        effects += [Entered(self.server_state, self.phase, self.epoch, self.leader), Serve(leading=False)]
+        return [*effects, *self.relay.open(self.epoch)] if self.relay else effects
 
     # -- proposals and commits ---------------------------------------------------------------------
 
@@ -269,7 +294,9 @@ class Learner:
         self._committed = max(self._committed, zxid)
         if self.phase is not Phase.BROADCAST:
             return []
-        return [self.state.deliver(batch) for batch in self._take_committed()]
+        committed = self._take_committed()
+        effects: list[PeerEffect] = [self.state.deliver(batch) for batch in committed]
+        return [*effects, *self.relay.on_committed(committed)] if self.relay else effects
 
     def _take_committed(self) -> list[TxnBatch]:
         taken = []
@@ -288,7 +315,7 @@ class Learner:
             raise self._broken(f"proposal {show(batch.first)}: {error}") from error
 
     def _send(self, message: LearnerMessage) -> Send:
-        return Send(((self.leader, self.session),), message)
+        return Send(((self.master, self.session),), message)
 
     def _broken(self, reason: str) -> ProtocolError:
-        return ProtocolError(self.leader, reason)
+        return ProtocolError(self.master, reason)

@@ -42,6 +42,10 @@ class LearnerMaster:
             self._forget(peer)
         return []
 
+    def on_link_ended(self, peer: PeerId) -> None:
+        """The link to `peer` is gone, and its session with it."""
+        self._forget(peer)
+
     def drop(self, peer: PeerId) -> list[PeerEffect]:
         """End the learner session of `peer`; what it acknowledged and promised remains."""
         handler = self._forget(peer)

@@ -88,9 +88,13 @@ class FollowerInfo(Message, tag=11, frozen=True):
 
 
 class ObserverInfo(Message, tag=16, frozen=True):
-    """As FollowerInfo, from an observer: it raises the epoch but never counts."""
+    """As FollowerInfo, from an observer: it raises the epoch but never counts.  Observer -> leader or relay.
+
+    `leader` is whom the observer has decided on, 0 if it does not say: nobody serves it in the name of another.
+    """
 
     accepted_epoch: _Epoch
+    leader: Annotated[int, msgspec.Meta(ge=0, le=PEER_ID_MAX)] = 0
 
 
 class LeaderInfo(Message, tag=17, frozen=True):

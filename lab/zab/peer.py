@@ -34,8 +34,10 @@ from lab.zab.events import (
 )
 from lab.zab.leader import PROPOSALS, Leader
 from lab.zab.learner import Learner
+from lab.zab.master import LearnerMaster
 from lab.zab.messages import FollowerInfo, ObserverInfo, Phase, ServerState
 from lab.zab.own_snapshots import OwnSnapshots
+from lab.zab.relay import master_of
 from lab.zab.state import PeerState
 from lab.zab.zxid import Zxid
 
@@ -57,6 +59,7 @@ class Peer:
         self._recovered: Recovered | None = recovered
         self._links: dict[PeerId, int] = {}  # live incarnations
         self._ended: set[PeerId] = set()  # peers whose links are known to have ended
+        self._shuns_relays = False  # the next time that this observer finds a leader
         self._held: dict[PeerId, Received] = {}  # *INFO that came before this server had decided
         # Learner sessions are counted from anywhere: what is still sent in a session of an older incarnation of this
         # server, by a leader that has not heard of its end, must not be taken for one of this incarnation's (Z-9).
@@ -85,6 +88,11 @@ class Peer:
     @property
     def last_zxid(self) -> Zxid:
         return self.state_of_zab.last_zxid
+
+    @property
+    def _master(self) -> LearnerMaster | None:
+        """What serves learners here, if anything does: the leader, or a follower that relays."""
+        return self.role.relay if isinstance(self.role, Learner) else self.role
 
     @property
     def reaches_quorum(self) -> bool:
@@ -156,12 +164,12 @@ class Peer:
                 assert gen == self.state_of_zab.gen, f"Truncated of generation {gen}, not {self.state_of_zab.gen}"
                 return role.on_truncated(event, self._next_session())
             case LogRead():
-                return role.on_log_read(event) if isinstance(role, Leader) else []
+                return master.on_log_read(event) if (master := self._master) else []
             case SnapshotRead():
-                return role.on_snapshot_read(event) if isinstance(role, Leader) else []
+                return master.on_snapshot_read(event) if (master := self._master) else []
             case SnapshotWritten(gen, _, ok):
                 self._own_snapshots.end()
-                log_after = role.lowest_cursor if isinstance(role, Leader) else None
+                log_after = master.lowest_cursor if (master := self._master) else None
                 return [EndSnapshot(ok and gen == self.state_of_zab.gen, log_after)]
             case Start():
                 return self._start()
@@ -207,7 +215,7 @@ class Peer:
         self._ended.discard(peer)
         if self.role is None:
             effects += self.election.on_peer_up(peer)
-        elif isinstance(self.role, Learner) and peer == self.role.leader and not self.role.session:
+        elif isinstance(self.role, Learner) and peer == self.role.master and not self.role.session:
             effects += self.role.connect(self._next_session())
         return effects
 
@@ -217,44 +225,45 @@ class Peer:
         self._ended.add(peer)
         if self.role is None:
             return self._after(self.election.on_peer_down(self._ended))
-        if isinstance(self.role, Leader):
-            self.role.on_link_ended(peer)
-        elif peer == self.role.leader and self.role.session:
-            self.role.over = f"the link to leader {peer} ended"
+        if self._master is not None:
+            self._master.on_link_ended(peer)
+        if isinstance(self.role, Learner) and peer == self.role.master and self.role.session:
+            self.role.over = f"the link to {self.role.show_master()} ended"
         return []
 
     def _on_received(self, event: Received) -> list[PeerEffect]:
         role = self.role
         if isinstance(role, Leader):
             return role.on_message(event)
-        if isinstance(role, Learner) and event.sender == role.leader and event.session == role.session:
-            return role.on_message(event.message)
-        if isinstance(event.message, FollowerInfo | ObserverInfo):
-            if role is None:  # held until this server has decided (DESIGN 3)
+        if role is None:
+            if isinstance(event.message, FollowerInfo | ObserverInfo):  # held until this server has decided (DESIGN 3)
                 self._held[event.sender] = event
-                return []
+            return []
+        if event.sender == role.master and event.session == role.session:
+            return role.on_message(event.message)
+        if isinstance(event.message, FollowerInfo) or (role.relay is None and isinstance(event.message, ObserverInfo)):
             return [CloseSession(event.sender, event.session)]  # this server does not lead
-        return []  # of a session that has ended
+        return role.relay.on_message(event) if role.relay else []  # of a session that has ended
 
     def _on_session_closed(self, peer: PeerId, session: Session) -> list[PeerEffect]:
         held = self._held.get(peer)
         if held is not None and held.session == session:
             del self._held[peer]
-        if isinstance(self.role, Leader):
-            return self.role.on_session_closed(peer, session)
-        if isinstance(self.role, Learner) and (peer, session) == (self.role.leader, self.role.session):
-            self.role.over = f"leader {peer} closed the session"
+        if isinstance(self.role, Learner) and (peer, session) == (self.role.master, self.role.session):
+            self.role.over = f"{self.role.show_master()} closed the session"
+        elif self._master is not None:
+            return self._master.on_session_closed(peer, session)
         return []
 
     def _on_protocol_error(self, error: ProtocolError, event: PeerEvent) -> list[PeerEffect]:
         assert isinstance(event, Received), f"{error} without a message"
         self.last_problem = str(error)
-        if isinstance(self.role, Learner):
+        if isinstance(self.role, Learner) and (event.sender, event.session) == (self.role.master, self.role.session):
             self.role.over = str(error)
             return []
-        assert isinstance(self.role, Leader)
+        assert self._master is not None
         broken = CloseSession(event.sender, event.session)
-        return [broken, *(effect for effect in self.role.drop(event.sender) if effect != broken)]
+        return [broken, *(effect for effect in self._master.drop(event.sender) if effect != broken)]
 
     # -- changing roles ----------------------------------------------------------------------------
 
@@ -268,23 +277,28 @@ class Peer:
     def _lead(self) -> list[PeerEffect]:
         self.state_of_zab.gen += 1
         self.role = role = Leader(self.state_of_zab, on_established=self._on_established)
-        held, self._held = self._held, {}
         effects: list[PeerEffect] = [Entered(self.state, self.phase, role.epoch, self.me), *self.election.announce()]
-        effects += role.begin()
+        return [*effects, *role.begin(), *self._take_held()]
+
+    def _take_held(self) -> list[PeerEffect]:
+        """This server has decided: it serves those who waited for it, or sends them away."""
+        held, self._held = self._held, {}
+        effects: list[PeerEffect] = []
         for peer in sorted(held):
             try:
-                effects += role.on_message(held[peer])
+                effects += self._on_received(held[peer])
             except ProtocolError as error:
                 effects += self._on_protocol_error(error, held[peer])
         return effects
 
     def _learn(self, leader: PeerId) -> list[PeerEffect]:
         self.state_of_zab.gen += 1
-        self.role = role = Learner(self.state_of_zab, leader, on_serving=self.election.settle)
-        effects: list[PeerEffect] = [Entered(self.state, self.phase, 0, leader)]
-        effects += [CloseSession(peer, self._held[peer].session) for peer in sorted(self._held)]
-        self._held.clear()
-        if leader in self._links:
+        master = leader
+        if not self.state_of_zab.is_voter and not self._shuns_relays:
+            master = master_of(self.me, leader, self.config, self._links)
+        self.role = role = Learner(self.state_of_zab, leader, self.election.settle, master)
+        effects: list[PeerEffect] = [Entered(self.state, self.phase, 0, leader), *self._take_held()]
+        if master in self._links:
             effects += role.connect(self._next_session())
         return effects  # without a link it waits for one, no longer than initLimit
 
@@ -296,6 +310,7 @@ class Peer:
         """Back to LOOKING: nobody is served, everything logged is durable and applied before the first vote (Z-3)."""
         role, self.role, self.last_problem = self.role, None, reason
         assert role is not None
+        self._shuns_relays = isinstance(role, Learner) and role.relay_failed  # the leader itself is asked then
         self.state_of_zab.gen += 1
         effects: list[PeerEffect] = [StopServing()] if role.phase is Phase.BROADCAST else []
         effects += role.close()

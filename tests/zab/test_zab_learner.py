@@ -69,7 +69,7 @@ def is_looking(party: Party) -> bool:
 @pytest.mark.covers("S36", "S37")
 def test_first_packet_is_its_info():
     assert (3, FollowerInfo(2, may_vote=True)) in looking_learner(accepted=2, current=1).sent()
-    assert (3, ObserverInfo(2)) in looking_learner(OBSERVER, accepted=2, current=1).sent()
+    assert (3, ObserverInfo(2, leader=3)) in looking_learner(OBSERVER, accepted=2, current=1).sent()
 
 
 @pytest.mark.covers("S39", "INV-4")
