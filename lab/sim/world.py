@@ -254,4 +254,5 @@ def _with_settings(config: ZabConfig, rng: random.Random) -> ZabConfig:
         leader_log_first=rng.random() < 0.15,
         leader_serves=rng.random() < 0.85 or len(config.members) == 1,
         sync_grace_ticks=rng.choice((0, 0, 0, 5)),
+        relays=min(rng.choice((0, 1, 1, 2)), len(voters) - 1),
     )
