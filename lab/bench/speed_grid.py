@@ -22,9 +22,21 @@ def speed_points(profile: str) -> tuple[Point, ...]:
     return (*bars(profile), *knob_points(profile), *curves(profile), *budgets(profile))
 
 
-def speed_jobs(profile: str) -> tuple[Job, ...]:  # noqa: ARG001 (none yet)
+def speed_jobs(profile: str) -> tuple[Job, ...]:
     """What is measured in the same rounds and is no trial."""
-    return ()
+    return (parts(profile),)
+
+
+# -- jobs
+
+
+def parts(profile: str) -> Job:
+    """What each part of a server costs in CPU: one process of each in a round, in `smoke` of whole turns only."""
+    some, seconds = (("--only", "turn/"), 3.0) if profile == "smoke" else ((), 15.0)
+    return Job(
+        id="micro", suite="speed", module="lab.bench.micro", arguments=("--processes", "1", "--quiet", *some),
+        rounds=BAR_ROUNDS[profile], seconds=seconds,
+    )  # fmt: skip
 
 
 # -- bars: the rows of the table

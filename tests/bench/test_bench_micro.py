@@ -8,6 +8,7 @@ import pytest
 from bench_fakes import ENVIRONMENT
 
 from lab.bench.micro.__main__ import PARTS
+from lab.bench.micro.filing import FILE, REFERENCE_FILE, next_round
 from lab.bench.micro.part import Part, Timed, WrongAnswerError, expect
 from lab.service.tree import Tree
 
@@ -80,3 +81,51 @@ def test_a_part_that_is_not_there_is_one_line():
     assert done.returncode == 2
     assert done.stderr.startswith("lab: micro: --only: no part begins with 'nothing'; there are turn/direct/1, ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run, beside that of the reference."""
+    for name in ("reference", "new"):
+        (tmp_path / name / "pyperf").mkdir(parents=True)
+    (tmp_path / "reference" / "pyperf" / FILE).write_bytes(b"the last reference")
+    return tmp_path / "new"
+
+
+def test_a_round_is_filed_when_it_is_whole(run):
+    with next_round(run) as file:
+        file.write_bytes(b"one")
+    with next_round(run) as file:
+        file.write_bytes(file.read_bytes() + b" two")
+        assert (run / "pyperf" / FILE).read_bytes() == b"one"
+    with pytest.raises(KeyboardInterrupt):
+        be_interrupted(run)
+    assert (run / "pyperf" / FILE).read_bytes() == b"one two"
+    assert {path.name for path in (run / "pyperf").iterdir()} == {FILE, REFERENCE_FILE}
+
+
+def be_interrupted(run):
+    with next_round(run) as file:
+        file.write_bytes(b"half of the thi")
+        raise KeyboardInterrupt
+
+
+def test_a_run_keeps_what_was_the_reference_when_it_began(run):
+    for later in (b"the last reference", b"a newer one"):
+        (run.parent / "reference" / "pyperf" / FILE).write_bytes(later)
+        with next_round(run) as file:
+            file.touch()
+        assert (run / "pyperf" / REFERENCE_FILE).read_bytes() == b"the last reference"
+    with next_round(run.parent / "reference") as file:
+        file.touch()
+    assert [path.name for path in (run.parent / "reference" / "pyperf").iterdir()] == [FILE]
+
+
+@pytest.mark.process
+def test_bench_has_each_round_appended_to_the_results(run):
+    for _ in range(2):
+        done = run_micro("--only", "codec/encode-sets/1", "--processes", "1", "--quiet", "--folder", str(run))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[-1] == "parts measured: 1"
+    suite = orjson.loads((run / "pyperf" / FILE).read_bytes())
+    assert [len(one["runs"]) for one in suite["benchmarks"]] == [2]

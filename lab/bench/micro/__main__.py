@@ -1,10 +1,12 @@
 """`python -m lab.bench.micro`: what each part of a server costs in CPU, by pyperf.
 
 A value is CPU seconds per operation.  Every part is measured in worker processes of its own, which are set up as
-servers are: freed memory is kept, and nothing is collected.
+servers are: freed memory is kept, and nothing is collected.  `bench` runs a process of each part in every round and
+hands in `--folder`.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -12,8 +14,9 @@ from pathlib import Path
 import pyperf
 
 from lab.bench.lifeline import die_with_parent, interruptible
-from lab.bench.machine import describe_machine
+from lab.bench.machine import describe_commit, describe_machine
 from lab.bench.micro import codec, core, logs, rings, serving, trees, turns, yardstick
+from lab.bench.micro.filing import next_round
 from lab.bench.micro.part import Part, Timed, WrongAnswerError
 from lab.node.allocator import keep_freed_memory, stop_collecting
 
@@ -25,10 +28,14 @@ PARTS: tuple[Part, ...] = tuple(
 def main() -> None:
     """Reads sys.argv."""
     runner = pyperf.Runner(
-        processes=5, values=3, warmups=1, loops=1, program_args=("-m", "lab.bench.micro"), add_cmdline_args=_forward
+        processes=5, values=9, warmups=1, loops=1, program_args=("-m", "lab.bench.micro"), add_cmdline_args=_forward
     )
     runner.argparser.add_argument("--only", metavar="PREFIX", default="", help="the parts whose names begin so")
+    runner.argparser.add_argument("--folder", metavar="RUN", type=Path, help="append to the results of this run")
+    runner.argparser.add_argument("--round", metavar="N", type=int, help=argparse.SUPPRESS)
+    runner.argparser.add_argument("--data-dir", metavar="DIR", type=Path, help=argparse.SUPPRESS)
     runner.argparser.add_argument("--machine", metavar="ID", help=argparse.SUPPRESS)
+    runner.argparser.add_argument("--commit", metavar="ID", help=argparse.SUPPRESS)
     runner.argparser.add_argument("--parent", metavar="PID", type=int, help=argparse.SUPPRESS)
     args = runner.parse_args()
     if args.parent is not None:
@@ -39,18 +46,23 @@ def main() -> None:
     if args.worker:
         keep_freed_memory()
         stop_collecting()
-    elif args.machine is None:
-        args.machine = describe_machine(Path("/var/tmp")).id
+    else:
+        commit, dirty = describe_commit()
+        args.commit = commit[:10] + (" with local changes" if dirty else "")
+        args.machine = describe_machine(args.data_dir or Path("/var/tmp")).id
     try:
-        with interruptible():
+        with interruptible(), contextlib.nullcontext() if args.folder is None else next_round(args.folder) as file:
+            args.append = args.append if file is None else str(file)
             for part in parts:
                 _bench(runner, part, args)
     except WrongAnswerError as error:
         _end(1, str(error))
+    if args.folder is not None:
+        sys.stdout.write(f"parts measured: {len(parts)}\n")
 
 
 def _bench(runner: pyperf.Runner, part: Part, args: argparse.Namespace) -> None:
-    said = {"lab_what": part.what, "lab_per": part.per, "lab_machine": args.machine}
+    said = {"lab_what": part.what, "lab_per": part.per, "lab_machine": args.machine, "lab_commit": args.commit}
     try:
         runner.bench_time_func(part.name, Timed(part), inner_loops=part.rounds * part.operations, metadata=said)
     except RuntimeError:
@@ -61,7 +73,7 @@ def _bench(runner: pyperf.Runner, part: Part, args: argparse.Namespace) -> None:
 
 def _forward(command: list[str], args: argparse.Namespace) -> None:
     """pyperf's hook: append to the worker's command line what the manager was given, or found."""
-    command += ["--only", args.only, "--machine", args.machine, "--parent", str(os.getpid())]
+    command += ["--only", args.only, "--machine", args.machine, "--commit", args.commit, "--parent", str(os.getpid())]
 
 
 def _end(status: int, reason: str) -> None:

@@ -51,11 +51,11 @@ _BATCH = batches(1, 256)[0]
 
 PARTS = (
     *_both_ways("sets/1", "a client's frame of one set", "write", 1, 20_000, encode_frame, decode_requests, sets(1)),
-    *_both_ways("sets/256", "a client's frame of 256 sets", "write", 256, 500, encode_frame, decode_requests,
+    *_both_ways("sets/256", "a client's frame of 256 sets", "write", 256, 300, encode_frame, decode_requests,
                 sets(256)),
-    *_both_ways("replies/256", "a frame of 256 replies to writes", "write", 256, 500, encode_frame, decode_replies,
+    *_both_ways("replies/256", "a frame of 256 replies to writes", "write", 256, 400, encode_frame, decode_replies,
                 _replies(256)),
-    *_both_ways("txns/256", "a batch of 256 transactions", "write", 256, 500, encode_txns, decode_txns, set_txns(256)),
-    *_both_ways("proposal/256", "a proposal of 256 transactions, which stay as they are", "message", 1, 10_000,
+    *_both_ways("txns/256", "a batch of 256 transactions", "write", 256, 300, encode_txns, decode_txns, set_txns(256)),
+    *_both_ways("proposal/256", "a proposal of 256 transactions, which stay as they are", "message", 1, 5_000,
                 encode_message, decode_learner_message, Proposal(_BATCH)),
 )  # fmt: skip

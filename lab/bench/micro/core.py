@@ -110,10 +110,10 @@ def _all_effects(peer: Peer, events: Iterable[PeerEvent]) -> list[PeerEffect]:
 
 
 PARTS = tuple(
-    Part(f"core/{role}/{batch}", f"Peer.step: {said}", "write", batch, 1000, partial(build, batch))
-    for role, said, build in (
-        ("leader", "submit, own flush, two acks, commit", LeaderCore),
-        ("follower", "proposal, flush, ack, commit", FollowerCore),
+    Part(f"core/{role}/{batch}", f"Peer.step: {said}", "write", batch, rounds, partial(build, batch))
+    for role, said, rounds, build in (
+        ("leader", "submit, own flush, two acks, commit", 400, LeaderCore),
+        ("follower", "proposal, flush, ack, commit", 800, FollowerCore),
     )
     for batch in (1, 256)
 )

@@ -83,8 +83,8 @@ PARTS = (
     *(
         Part(f"log/append/{count}", f"a batch of {count} logged and written, not flushed", "write", count, rounds,
              partial(Appending, count))
-        for count, rounds in ((1, 1500), (256, 300))
+        for count, rounds in ((1, 800), (256, 200))
     ),
-    Part("log/recover/256", "batches of 256 found in a log after a restart", "write", 256 * _RECOVERED, 5,
+    Part("log/recover/256", "batches of 256 found in a log after a restart", "write", 256 * _RECOVERED, 3,
          partial(Recovering, 256)),
 )  # fmt: skip

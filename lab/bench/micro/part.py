@@ -25,7 +25,7 @@ class Work(Protocol):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A benchmark: `rounds` of them are one loop of pyperf's, some 20 ms; in each of them are `operations`."""
+    """A benchmark: `rounds` of them are one loop of pyperf's, some 7 ms; in each of them are `operations`."""
 
     name: str
     what: str  # is done to one operation

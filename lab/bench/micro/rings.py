@@ -47,5 +47,5 @@ PARTS = tuple(
         f"a frame of {size:,} bytes sent, flushed and received, {frames} a flush",
         "frame", frames, rounds, partial(RingPassage, size, frames),
     )
-    for size, frames, rounds in ((64, 1, 4000), (64, 16, 1500), (32 << 10, 1, 1500))
+    for size, frames, rounds in ((64, 1, 1000), (64, 16, 400), (32 << 10, 1, 400))
 )  # fmt: skip

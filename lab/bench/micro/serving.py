@@ -100,15 +100,17 @@ class Applying:
         expect(self._server.tree.nodes["/k0"].data, value(0), "data of /k0")
 
 
-_WORKS: tuple[tuple[str, str, str, Callable[[], Work]], ...] = (
+_WORKS: tuple[tuple[str, str, str, int, Callable[[], Work]], ...] = (
     ("propose", "a frame of 256 sets at the leader, validated, made a batch and encoded", "write",
-     partial(LeaderServing, 256, answering=False)),
+     30, partial(LeaderServing, 256, answering=False)),
     ("answer", "the leader applies a batch of 256 that was committed and makes its client's replies", "write",
-     partial(LeaderServing, 256, answering=True)),
-    ("apply", "a follower decodes and applies a batch of 256 that was committed", "write", partial(Applying, 256)),
-    ("read", "a frame of 256 reads, answered", "read", partial(ReadServing, 256)),
+     30, partial(LeaderServing, 256, answering=True)),
+    ("apply", "a follower decodes and applies a batch of 256 that was committed", "write", 40,
+     partial(Applying, 256)),
+    ("read", "a frame of 256 reads, answered", "read", 150, partial(ReadServing, 256)),
 )  # fmt: skip
 
 PARTS = tuple(
-    Part(f"serve/{name}/256", f"Server.step: {what}", per, 256, 100, build) for name, what, per, build in _WORKS
+    Part(f"serve/{name}/256", f"Server.step: {what}", per, 256, rounds, build)
+    for name, what, per, rounds, build in _WORKS
 )

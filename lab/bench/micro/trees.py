@@ -79,9 +79,9 @@ class Loading(Snapshotting):
 
 
 PARTS = (
-    Part("tree/set/256", "a set applied to the tree", "write", 256, 150, partial(Setting, 256, digest=False)),
-    Part("tree/set-digest/256", "a set applied, and the tree's digest known after every 256", "write", 256, 150,
+    Part("tree/set/256", "a set applied to the tree", "write", 256, 50, partial(Setting, 256, digest=False)),
+    Part("tree/set-digest/256", "a set applied, and the tree's digest known after every 256", "write", 256, 50,
          partial(Setting, 256, digest=True)),
-    Part("tree/snapshot", "a znode with 100 bytes put into a snapshot's chunk", "znode", KEYS + 1, 20, Snapshotting),
-    Part("tree/load", "a znode taken from a snapshot's chunk", "znode", KEYS + 1, 10, Loading),
+    Part("tree/snapshot", "a znode with 100 bytes put into a snapshot's chunk", "znode", KEYS + 1, 15, Snapshotting),
+    Part("tree/load", "a znode taken from a snapshot's chunk", "znode", KEYS + 1, 4, Loading),
 )  # fmt: skip

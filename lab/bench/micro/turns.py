@@ -63,5 +63,5 @@ PARTS = tuple(
     for name, said, wire in (
         ("direct", "frames handed over", None), ("rings", "frames through the rings of server processes", RingWiring)
     )
-    for batch, rounds in ((1, 250), (256, 16))
+    for batch, rounds in ((1, 80), (256, 6))
 )  # fmt: skip

@@ -48,6 +48,6 @@ def _turn() -> int:
 
 
 PARTS = (
-    Part("yardstick", "a fixed piece of Python and C without any code of the lab's", "entry", 256, 150,
+    Part("yardstick", "a fixed piece of Python and C without any code of the lab's", "entry", 256, 50,
          partial(Yardstick)),
 )  # fmt: skip
