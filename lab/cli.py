@@ -113,15 +113,17 @@ commands.add_command(cli_sim.selftest)
     "of servers and clients on CPUs",
     type=click.Choice(["free", "together", "spread", "leader-client", "leader-alone"]),
 )
+@_option("anatomy", "mark sampled writes on their way, and say where their time goes", is_flag=True)
+@click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="as --anatomy; and for a trace viewer")
 @JSON
-def trial(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
+def trial(as_json: bool, data_dir: Path | None, trace: Path | None, **fields: Any) -> int:
     """Measure one workload on one ensemble, and verify it."""
-    settings = _settings(fields)
+    settings = _settings({**fields, "anatomy": fields["anatomy"] or trace is not None})
     from lab.bench.progress import reporter
     from lab.bench.trial import trial as measure
 
     with reporter() as shown:
-        record = measure(settings, data_dir=data_dir, shown=shown)
+        record = measure(settings, data_dir=data_dir, trace=trace, shown=shown)
     return _print_record(record, as_json)
 
 

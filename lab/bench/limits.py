@@ -12,6 +12,7 @@ SERVERS_MAX = 13  # zab.md 2: what an ensemble of this lab is made of
 CPU_SHARE_LEAST = 0.001  # the kernel's: a millisecond in a second
 
 TARGETS = ("own",)
+MARKING = ("own",)  # targets whose servers mark where a write passes
 TRANSPORTS = ("shm",)
 DURABILITIES = ("fsync", "buffered", "memory")
 ATTACHMENTS = ("leader", "followers", "observers", "all")
@@ -96,6 +97,12 @@ def check_settings(settings: Settings) -> Settings:
             f"--init-limit-ticks: {settings.init_limit_ticks}, "
             f"allowed: more than --sync-limit-ticks {settings.sync_limit_ticks}"
         )
+    if settings.anatomy and settings.target not in MARKING:
+        raise SettingsError(
+            f"--anatomy: the servers of {settings.target} mark no hops, allowed: {' or '.join(MARKING)}"
+        )
+    if settings.anatomy and settings.reads == 1.0:
+        raise SettingsError("--anatomy: follows writes, and --reads 1 asks for none")
     workload_of_settings(settings)
     return settings
 

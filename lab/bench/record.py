@@ -2,7 +2,7 @@
 
 Schema history
 1: first version.
-2: Settings has `leader_serves` and `placement`, TrialRecord `cpus`. Suite `speed`.
+2: Settings has `leader_serves`, `placement` and `anatomy`, TrialRecord `cpus` and `anatomy`. Suite `speed`.
 """
 
 from typing import Any
@@ -49,6 +49,34 @@ class ServerUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes_sent: int
     rss_mb: float
     throttled_s: float = 0.0
+
+
+class HopTimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long one hop of a write took, microseconds (`lab.bench.anatomy.HOPS`)."""
+
+    n: int  # sampled writes whose way leads over it; the next four are theirs
+    p50: float
+    p90: float
+    p99: float
+    mean: float
+    median: float  # mean over all samples around the median latency: over all hops these add up to `median_us`
+    slowest: float  # mean over the slowest 1 % of all samples: over all hops these add up to `slowest_us`
+
+
+class Anatomy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the time of sampled writes went."""
+
+    every: int  # 1 in so many zxids is sampled
+    samples: int  # those whose way is known from end to end; all that follows is about them
+    incomplete: int  # further ones, of which some moment was not marked
+    disordered: int  # further ones, of which the moments are not in order
+    dropped: int  # markers that found no room
+    latency_us: Percentiles | None = None  # None: no samples
+    median_us: float = 0.0  # mean latency of those around the median (45 to 55 %)
+    slowest_us: float = 0.0  # of the slowest 1 %
+    batch_txns: float = 0.0  # mean size of a sampled write's batch
+    hops: dict[str, HopTimes] = {}  # in the order of the way; one that no sample passed is absent
+    closers: dict[str, int] = {}  # "number role" of the voter that closed the quorum: sampled batches
 
 
 class PyperfLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,6 +136,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sync_limit_ticks: int = 5
     init_limit_ticks: int = 20
     finalize_early: bool = True
+    anatomy: bool = False  # mark sampled writes on their way, and say where their time went
     fault: str | None = None  # failover: crash, freeze or partition
     repeats: int = 1  # failover
 
@@ -146,6 +175,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     commit: str = "unknown"
     dirty: bool = False
     pyperf: PyperfLink | None = None
+    anatomy: Anatomy | None = None  # with settings.anatomy
     network_stats: dict[str, Any] = {}
 
 

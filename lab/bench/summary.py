@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from lab.bench.record import PHASES, FailoverRecord, Record, Settings, SoakRecord, TortureRecord, TrialRecord
+from lab.bench.record import PHASES, Anatomy, FailoverRecord, Record, Settings, SoakRecord, TortureRecord, TrialRecord
 
 RATE_REACHED = 0.95  # below it an open loop falls behind its schedule
 
@@ -33,6 +33,8 @@ def _trial(record: TrialRecord) -> list[str]:
     lines.append(f"  clients cpu {record.client_cpu_s:.2f} s, late by {record.client_lag_us:,.0f} us (p99)")
     if record.cpus:
         lines.append("  " + ", ".join(f"{name} on CPU {_cpus(held)}" for name, held in record.cpus.items()))
+    if record.anatomy is not None:
+        lines += _anatomy(record.anatomy)
     if settings.cpu_share is not None:
         given = f"{settings.cpu_share:g} of a CPU for each server ({record.budget})"
         missing = "WITHOUT the CPU budget asked for: none can be set here"
@@ -44,6 +46,23 @@ def _trial(record: TrialRecord) -> list[str]:
     if record.errors or record.unknown:
         lines.append(f"  {record.errors} errors, {record.unknown} operations whose outcome nobody knows")
     return [*lines, *_verdict(record)]
+
+
+def _anatomy(anatomy: Anatomy) -> list[str]:
+    """Where the time of sampled writes went, the longest hop first."""
+    lines = []
+    for band, total in (("median", anatomy.median_us), ("slowest", anatomy.slowest_us)):
+        if anatomy.samples:
+            hops = sorted(((getattr(times, band), hop) for hop, times in anatomy.hops.items()), reverse=True)
+            parts = ", ".join(f"{hop} {us:,.0f}" for us, hop in hops if round(us))
+            name = "around the median" if band == "median" else "slowest 1 %"
+            lines.append(f"  {name}: {total:,.0f} us: {parts}")
+    closers = ", ".join(f"{who} {count:,}" for who, count in anatomy.closers.items())
+    lines.append(f"  {anatomy.samples:,} sampled writes followed; quorum closed by server: {closers or 'nobody'}")
+    lost = {"of unknown way": anatomy.incomplete, "out of order": anatomy.disordered, "markers": anatomy.dropped}
+    if any(lost.values()):
+        lines.append("  left out: " + ", ".join(f"{count:,} {what}" for what, count in lost.items() if count))
+    return lines
 
 
 def _cpus(held: Sequence[int]) -> str:

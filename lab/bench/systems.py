@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from lab.bench.anatomy import EVERY, MARKS_MAX
 from lab.bench.crew import PATIENCE_MS, Crew
 from lab.bench.limits import workload_of_settings
 from lab.bench.loaders import Loaders
@@ -29,6 +30,8 @@ def make_target(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTa
         finalize_early=settings.finalize_early,
         data_dir=data_dir,
         seed=settings.seed,
+        marks_max=MARKS_MAX if settings.anatomy else 0,
+        marks_every=EVERY,
         **more,
     )
 

@@ -8,16 +8,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from lab.bench.anatomy import EVERY, dissect
 from lab.bench.latency import encode_histogram, percentiles, series
 from lab.bench.limits import check_settings, workload_of_settings
 from lab.bench.load_protocol import Load, MakeLoad, Window
 from lab.bench.machine import describe_commit, describe_machine
 from lab.bench.placement import Placed, available_cpus, check_placement
 from lab.bench.progress import Reporter, Silent
-from lab.bench.record import Checks, PyperfLink, Settings, TrialRecord
+from lab.bench.record import Anatomy, Checks, PyperfLink, Settings, TrialRecord
 from lab.bench.results import now_text
 from lab.bench.tally import Nanoseconds, common_digest, completed, outcomes, unknown_writes, used
+from lab.bench.trace_file import check_writable, write_trace
 from lab.client.history import History, Kind, Outcome, ReplicaState
+from lab.targets.hops import HopMarks, Marking
 from lab.targets.target import Connector, ServerInfo, Target, TargetError, Usage
 from workloads import Verdict
 
@@ -35,15 +38,26 @@ def trial(
     suite: str = "trial",
     data_dir: Path | None = None,
     link: PyperfLink | None = None,
+    trace: Path | None = None,
     shown: Reporter = SILENT,
 ) -> TrialRecord:
-    """Measure `settings` on a fresh target; the record says whether it was verified."""
+    """Measure `settings` on a fresh target; the record says whether it was verified.
+
+    `trace`: write sampled writes there, for a trace viewer; only with `settings.anatomy`.
+    """
     from lab.bench.systems import LoadMaker, make_target
 
     check_settings(settings)
     target = make_target(settings, data_dir)
     return run_trial(
-        settings, target, LoadMaker(settings, target), suite=suite, data_dir=data_dir, link=link, shown=shown
+        settings,
+        target,
+        LoadMaker(settings, target),
+        suite=suite,
+        data_dir=data_dir,
+        link=link,
+        trace=trace,
+        shown=shown,
     )
 
 
@@ -55,16 +69,21 @@ def run_trial(
     suite: str = "trial",
     data_dir: Path | None = None,
     link: PyperfLink | None = None,
+    trace: Path | None = None,
     shown: Reporter = SILENT,
 ) -> TrialRecord:
     """As `trial`, on a target that is handed in and not started yet; it is stopped when this returns or raises."""
     check_placement(settings, len(available_cpus()))
+    _marking(settings, target)
+    if trace is not None:
+        check_writable(trace)
     machine = describe_machine(data_dir or DEFAULT_DATA_DIR)  # before the load: its load average is about others
     commit, dirty = describe_commit()
     shown.doing("starting", 0.0, settings.warmup + settings.seconds)
     with running(target), loading(target, settings, make_load) as load:
         seen = _observe(settings, target, load, shown)
     verified, checks = verify(settings, seen.histories, seen.replicas)
+    anatomy = _dissected(settings, seen, trace)
     return TrialRecord(
         suite=suite,
         target=settings.target,
@@ -74,6 +93,7 @@ def run_trial(
         checks=checks,
         settings=settings,
         **_measured(settings, seen),
+        anatomy=anatomy,
         machine=machine,
         commit=commit,
         dirty=dirty,
@@ -93,6 +113,7 @@ class _Seen(msgspec.Struct, frozen=True):
     roles: dict[int, str]
     histories: list[History]
     replicas: list[ReplicaState]
+    hops: list[HopMarks]  # empty without anatomy
 
 
 def _observe(settings: Settings, target: Target, load: Load, shown: Reporter) -> _Seen:
@@ -107,8 +128,12 @@ def _observe(settings: Settings, target: Target, load: Load, shown: Reporter) ->
     shown.doing(f"warming up for {warmup:g} s", 0.0, warmup + seconds)
     load.warm(warmup)
     shown.doing(f"measuring for {seconds:g} s", warmup / (warmup + seconds), seconds)
+    marking = _marking(settings, target)
+    if marking is not None:
+        marking.forget_hops()
     started_at, before = now_text(), target.usage()
     window = load.run(seconds)
+    hops = [] if marking is None else marking.hops()
     after, roles = target.usage(), {server.id: server.role for server in target.servers()}
     placed.check(roles)
     cpus = placed.cpus()
@@ -118,7 +143,27 @@ def _observe(settings: Settings, target: Target, load: Load, shown: Reporter) ->
     shown.doing("verifying", 1.0, 0.0)
     histories = load.finish()
     replicas = target.replicas(unknown_writes(histories))
-    return _Seen(started_at, budget, cpus, window, before, after, roles, histories, replicas)
+    return _Seen(started_at, budget, cpus, window, before, after, roles, histories, replicas, hops)
+
+
+def _marking(settings: Settings, target: Target) -> Marking | None:
+    """The target as one whose servers mark hops; None if nobody asked for them."""
+    if not settings.anatomy:
+        return None
+    if not isinstance(target, Marking):
+        raise TargetError(f"--anatomy: the servers of {target.name} mark no hops")
+    return target
+
+
+def _dissected(settings: Settings, seen: _Seen, trace: Path | None) -> Anatomy | None:
+    if not settings.anatomy:
+        assert trace is None, "nothing was marked that a trace could show"
+        return None
+    window = seen.window
+    ways, anatomy = dissect(seen.histories, seen.hops, seen.roles, EVERY, window.start_ns, window.end_ns)
+    if trace is not None:
+        write_trace(trace, ways, seen.hops, seen.roles, window.start_ns)
+    return anatomy
 
 
 def _measured(settings: Settings, seen: _Seen) -> dict[str, Any]:

@@ -36,7 +36,8 @@ class Hop(IntEnum):
     """A place that a write passes, and what its marker's key, about and number are.
 
     A zxid stands for everything up to it that no earlier marker of that kind covers; so does a cxid in its session.
-    "Taken": from the link, at the start of the turn; "published": visible to the reader at the link's other end.
+    "Taken": from the link, at the start of the turn; "published": handed to the reader at the link's other end, stamped
+    just before, so that no reader can be earlier.
     """
 
     RECEIVED = 0  # requests of a client were taken: cxid of the last, session
@@ -85,8 +86,8 @@ class Marks:
         self._covered[stream] = reached
         return True
 
-    def published(self) -> None:
-        """What was to be published is."""
+    def publish(self) -> None:
+        """What was to be published is about to be."""
         if self.unpublished:
             at_ns = self.now_ns()
             for hop, key, about, number in self.unpublished:
@@ -202,7 +203,7 @@ class _Frames:
 
 
 class MarkedLinks(NodeLinks):
-    """Notes when frames were taken, and when those that were sent can be seen at the other end."""
+    """Notes when frames were taken, and when those that were sent are handed over."""
 
     def __init__(self, marks: Marks, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -214,8 +215,8 @@ class MarkedLinks(NodeLinks):
         return arrived
 
     def flush(self) -> None:
+        self._marks.publish()
         super().flush()
-        self._marks.published()
 
 
 class MarkedFileStore(FileStore):

@@ -3,7 +3,7 @@
 What the places are, `lab.node.marking.Hop` says; a reader knows them by their names.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -19,6 +19,7 @@ class HopMarks(msgspec.Struct, frozen=True, array_like=True):
     dropped: int  # markers for which there was no room any more
 
 
+@runtime_checkable
 class Marking(Protocol):
     """A target whose servers mark hops, if it was made with `marks_max` above 0."""
 

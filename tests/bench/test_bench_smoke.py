@@ -57,6 +57,26 @@ def test_a_trial_is_verified_and_says_what_it_did(data_dir, settings):
     assert {kind: sum(record.series[kind]) for kind in kinds} == {kind: record.latency_us[kind].count for kind in kinds}
 
 
+@pytest.mark.parametrize("settings", [
+    quick(outstanding=1, anatomy=True),
+    quick(outstanding=16, attach="followers", anatomy=True),
+    quick(outstanding=16, attach="observers", observers=1, durability="memory", anatomy=True),
+], ids=["leader", "followers", "observers"])  # fmt: skip
+def test_sampled_writes_are_followed_through_processes(data_dir, settings, tmp_path):
+    record = trial(settings, data_dir=data_dir, trace=tmp_path / "trace.json")
+    assert record.verified, record.checks.findings
+    anatomy = record.anatomy
+    assert anatomy is not None
+    assert anatomy.samples > 0
+    assert (anatomy.incomplete, anatomy.disordered, anatomy.dropped) == (0, 0, 0)
+    assert sum(hop.median for hop in anatomy.hops.values()) == pytest.approx(anatomy.median_us)
+    assert sum(anatomy.closers.values()) > 0
+    document = orjson.loads((tmp_path / "trace.json").read_bytes())
+    kinds = {kind: [e["id"] for e in document["traceEvents"] if e["ph"] == kind] for kind in "sf"}
+    assert kinds["s"] == kinds["f"] == sorted(set(kinds["s"]))
+    assert len(kinds["s"]) == document["otherData"]["writes shown"] > 0
+
+
 @pytest.mark.parametrize("fault", ["crash", "freeze", "partition"])
 def test_failovers_are_verified_and_split_into_phases(data_dir, fault):
     settings = quick(fault=fault, repeats=2, outstanding=1, observers=1)

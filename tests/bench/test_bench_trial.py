@@ -39,6 +39,13 @@ def test_the_parts_come_in_their_order_and_everything_is_ended():
     assert record.verified, record.checks.findings
 
 
+def test_anatomy_of_a_target_that_marks_nothing_is_refused_before_it_is_started():
+    target = FakeTarget()
+    with pytest.raises(TargetError, match="--anatomy: the servers of own mark no hops"):
+        measure(Settings(anatomy=True), target=target)
+    assert names(target) == []
+
+
 def test_the_record_counts_what_was_acknowledged_within_the_window():
     record, *_ = measure(window=FakeWindow(3 * MS, 8 * MS))  # replies at 2, 3, ... 11 ms
     assert (record.writes, record.reads, record.seconds) == (5, 0, 0.005)

@@ -37,7 +37,7 @@ class MarkedPorts:
         return arrived
 
     def flush(self) -> None:
-        self._marks.published()
+        self._marks.publish()
 
 
 class Row:
