@@ -68,6 +68,7 @@ DISTRIBUTION = _workload_option("distribution", "of keys: uniform or zipf", str)
 DEATH_DETECTION = _option(
     "death_detection", "how servers learn of a peer's end", type=click.Choice(["pidfd", "heartbeat"])
 )
+WAIT = _option("wait", "what a process does with nothing to do", type=click.Choice(["adaptive", "blocking", "spin"]))
 ENSEMBLE = _options(
     _option("target", "the system to measure", type=NotYet(["own"])),
     _option("voters", "servers that vote", type=int),
@@ -78,6 +79,7 @@ ENSEMBLE = _options(
     _option("attach", "servers that clients hold sessions to",
             type=click.Choice(["leader", "followers", "observers", "all"])),
     DEATH_DETECTION,
+    WAIT,
     DATA_DIR,
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ MARKING = ("own",)  # targets whose servers mark where a write passes
 TRANSPORTS = ("shm",)
 DURABILITIES = ("fsync", "buffered", "memory")
 ATTACHMENTS = ("leader", "followers", "observers", "all")
+WAITS = ("adaptive", "blocking", "spin")
 DEATH_DETECTIONS = ("pidfd", "heartbeat")
 PLACEMENTS = ("free", "together", "spread", "leader-client", "leader-alone")
 FAULTS = ("crash", "freeze", "partition")
@@ -62,6 +63,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "batch_txns_max": _between(1, 1 << 20),
     "snap_count": _between(0, 1 << 30),
     "placement": _one_of(*PLACEMENTS),
+    "wait": _one_of(*WAITS),
     "death_detection": _one_of(*DEATH_DETECTIONS),
     "tick_ms": _between(1, 60_000),
     "sync_limit_ticks": _between(2, 10_000),

@@ -2,7 +2,9 @@
 
 Schema history
 1: first version.
-2: Settings has `leader_serves`, `placement` and `anatomy`, TrialRecord `cpus` and `anatomy`. Suite `speed`.
+2: Settings has `leader_serves`, `placement`, `anatomy` and `wait` (which was blocking before), TrialRecord `cpus` and
+   `anatomy`.
+   Suite `speed`.
 """
 
 from typing import Any
@@ -16,6 +18,13 @@ PHASES = ("detection", "election", "discovery", "synchronization", "first_commit
 
 class RecordError(ValueError):
     """A record or results folder cannot be read: names the file, line and field."""
+
+
+def upgrade(record: dict[str, Any]) -> dict[str, Any]:
+    """The data of a record or run of any schema as the newest one would say it."""
+    if record.get("schema") == 1 and "settings" in record:
+        record = {**record, "settings": {"wait": "blocking", **record["settings"]}}
+    return record
 
 
 class Percentiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     placement: str = "free"  # of processes on CPUs while they are measured
     snap_count: int = 0  # transactions between snapshots of a server's own disk; 0: none, as in records without it
     death_detection: str = "pidfd"
+    wait: str = "adaptive"  # of servers and clients with nothing to do
     network: str = "none"
     tick_ms: int = 100
     sync_limit_ticks: int = 5

@@ -20,6 +20,7 @@ def make_target(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTa
         observers=settings.observers,
         durability=settings.durability,
         death_detection=settings.death_detection,
+        wait=settings.wait,
         tick_ms=settings.tick_ms,
         sync_limit_ticks=settings.sync_limit_ticks,
         init_limit_ticks=settings.init_limit_ticks,

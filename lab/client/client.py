@@ -35,6 +35,7 @@ from lab.service.requests import (
     Sync,
     decode_replies,
 )
+from lab.transport.waiter import Wait
 
 TIMEOUT_S = 10.0
 
@@ -69,17 +70,20 @@ class NotSentError(Exception):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """What a connector of the lab's own ensemble says: the client's number, its control socket, where to attach."""
+    """What a connector of the lab's own ensemble says: the client's number, its control socket, where to attach,
+    and how to wait.
+    """
 
     client: int
     fd: int
     servers: tuple[int, ...]
+    wait: Wait = Wait.ADAPTIVE
 
 
 def connect(connector: str, timeout_s: float = TIMEOUT_S, patience_ns: int = PATIENCE_NS) -> "Client":
     """A client of the connector's first server, in the process that has inherited its descriptor."""
     address = msgspec.json.decode(connector, type=Address)
-    return Client(open_endpoint(address.fd), address.servers[0], timeout_s, patience_ns)
+    return Client(open_endpoint(address.fd, address.wait), address.servers[0], timeout_s, patience_ns)
 
 
 def describe(request: Request | Op) -> str:

@@ -10,7 +10,7 @@ from lab.client.timer import Timer
 from lab.transport.bell import Bell
 from lab.transport.control import ControlSocket
 from lab.transport.shm import CLIENT_CHANNELS, ShmLink
-from lab.transport.waiter import Waiter
+from lab.transport.waiter import Wait, Waiter
 
 QUEUE_BYTES_MAX = 64 << 20  # of requests that wait for room in one link
 WELCOME_TIMEOUT_S = 10.0
@@ -59,7 +59,7 @@ class Endpoint:
     there to be received, unless the link was cut.
     """
 
-    def __init__(self, control: ControlSocket) -> None:
+    def __init__(self, control: ControlSocket, wait: Wait = Wait.ADAPTIVE) -> None:
         """Takes over `control`.  Blocks for the welcome, at most WELCOME_TIMEOUT_S; raises LinksError."""
         self._control = control
         try:
@@ -69,7 +69,7 @@ class Endpoint:
             raise
         self.client, self.servers = welcome.client, welcome.servers
         self._bell = Bell.adopt(event, page)
-        self._waiter = Waiter(self._bell)
+        self._waiter = Waiter(self._bell, wait)
         control.set_blocking(False)
         self._waiter.add(control.fileno())
         self.links: dict[int, Link] = {}
@@ -88,6 +88,7 @@ class Endpoint:
         """Let `wait` end on the microsecond; without it the kernel's poll rounds up to the next millisecond."""
         self._timer = Timer()
         self._waiter.add(self._timer.fileno())
+        self._waiter.strategy = Wait.BLOCKING  # looking again would be late for what is due
 
     def has_input(self) -> bool:
         return any([link.channel.has_input() for link in self.links.values()])  # noqa: C419 - mostly one link
@@ -175,9 +176,9 @@ class Endpoint:
         link.close()
 
 
-def open_endpoint(fd: int) -> Endpoint:
+def open_endpoint(fd: int, wait: Wait = Wait.ADAPTIVE) -> Endpoint:
     """The links of this process, over the control socket that it inherited as `fd`."""
-    return Endpoint(ControlSocket.adopt(fd))
+    return Endpoint(ControlSocket.adopt(fd), wait)
 
 
 def _receive_welcome(control: ControlSocket) -> tuple[Welcome, list[int]]:

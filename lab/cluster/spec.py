@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from lab.node.config import ConfigError, DeathDetection, Durability, NodeConfig, SnapRetainCount, ZabConfig
+from lab.node.config import ConfigError, DeathDetection, Durability, NodeConfig, SnapRetainCount, Wait, ZabConfig
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,6 +15,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tick_ms: int = 100
     durability: Durability = Durability.FSYNC
     death_detection: DeathDetection = DeathDetection.PIDFD
+    wait: Wait = Wait.ADAPTIVE
     seed: int = 1
     data_dir: str | None = None  # the run's private folder goes in here; None: into /var/tmp
     snap_retain_count: SnapRetainCount = 3
@@ -33,6 +34,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             tick_ms=self.tick_ms,
             durability=self.durability,
             death_detection=self.death_detection,
+            wait=self.wait,
             data_dir=data_dir,
             initialize=initialize,
             seed=self.seed,

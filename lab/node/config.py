@@ -5,10 +5,11 @@ from typing import Annotated
 
 import msgspec
 
+from lab.transport.waiter import Wait
 from lab.zab.config import ZabConfig
 from lab.zab.errors import ConfigError
 
-__all__ = ["ConfigError", "DeathDetection", "Durability", "NodeConfig", "ZabConfig"]
+__all__ = ["ConfigError", "DeathDetection", "Durability", "NodeConfig", "Wait", "ZabConfig"]
 
 
 class Durability(StrEnum):
@@ -38,6 +39,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tick_ms: int = 100
     durability: Durability = Durability.FSYNC
     death_detection: DeathDetection = DeathDetection.PIDFD
+    wait: Wait = Wait.ADAPTIVE
     data_dir: str  # private folder of this server; unused with durability=memory
     initialize: bool = False  # durability=memory only: this is the first start, not a restart after a loss
     seed: int = 1

@@ -201,8 +201,9 @@ class NodeLinks:
                 self._end(key)
 
     def flush(self) -> None:
+        """Replies first: a client is waited for, and waking a process costs a system call each."""
         unflushed, self._unflushed = self._unflushed, {}
-        for key, link in unflushed.items():
+        for key, link in sorted(unflushed.items()):
             try:
                 if not link.flush():
                     self._unflushed[key] = link

@@ -93,7 +93,7 @@ def _serve(config: NodeConfig, control: ControlSocket, bell: Bell) -> None:
         os.sched_setaffinity(0, config.cpus)
     keep_freed_memory()
     rng = random.Random(f"{config.seed}/{config.me}/{config.incarnation}")  # a restart does not repeat its back-offs
-    waiter = Waiter(bell)
+    waiter = Waiter(bell, config.wait)
     marks = Marks(config.marks_max, config.marks_every) if config.marks_max else None
     made_of = parts(marks)
     store = _open_store(config, waiter, made_of)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 import orjson
 
-from lab.bench.record import SCHEMA, FailoverRecord, Record, RecordError, RunInfo, TrialRecord
+from lab.bench.record import SCHEMA, FailoverRecord, Record, RecordError, RunInfo, TrialRecord, upgrade
 
 RUN_FILE = "run.json"
 TRIALS_FILE = "trials.jsonl"
@@ -109,7 +109,7 @@ def typed(data: Any, kind: type[T], where: str) -> T:
     if isinstance(schema, int) and schema > SCHEMA:
         raise RecordError(f"{where}: field 'schema': {schema} is newer than {SCHEMA}, the newest this lab reads")
     try:
-        return msgspec.convert(data, kind)
+        return msgspec.convert(upgrade(data) if isinstance(data, dict) else data, kind)
     except msgspec.ValidationError as error:
         raise RecordError(f"{where}: {_in_words(str(error))}") from error
 

@@ -38,6 +38,7 @@ class OwnTarget:
         observers: int = 0,
         durability: str = "fsync",
         death_detection: str = "pidfd",
+        wait: str = "adaptive",
         tick_ms: int = 100,
         sync_limit_ticks: int = 5,
         init_limit_ticks: int = 20,
@@ -72,6 +73,7 @@ class OwnTarget:
                 },
                 durability=durability,
                 death_detection=death_detection,
+                wait=wait,
                 tick_ms=tick_ms,
                 log_segment_bytes=log_segment_bytes,
                 data_dir=None if data_dir is None else str(data_dir),
@@ -114,14 +116,15 @@ class OwnTarget:
         ]
 
     def connector(self, client: int, servers: list[int]) -> Connector:
-        """`text` is JSON: target, client, fd (the control socket), servers (those to attach to first).
+        """`text` is JSON: target, client, fd (the control socket), servers (those to attach to first), wait.
 
         The descriptor belongs to the caller, who closes it once the load process has inherited it.  On it the load
         process is sent Welcome, and then the links to all servers (lab/node/control.py).
         """
         with _as_target_error():
             fds = self.cluster.attach_client(client)
-        text = msgspec.json.encode({"target": "own", "client": client, "fd": fds[0], "servers": servers}).decode()
+        address = {"target": "own", "client": client, "fd": fds[0], "servers": servers, "wait": self._spec.wait}
+        text = msgspec.json.encode(address).decode()
         return Connector(text, fds)
 
     def replicas(self, unknown: list[tuple[int, int]]) -> list[ReplicaState]:

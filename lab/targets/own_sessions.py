@@ -35,7 +35,7 @@ class OwnSessions(LoadSessions):
 def open_own_sessions(connector: str, *, patience_ms: float, exact_timer: bool) -> OwnSessions:
     address = msgspec.json.decode(connector, type=Address)
     try:
-        endpoint = open_endpoint(address.fd)
+        endpoint = open_endpoint(address.fd, address.wait)
     except LinksError as error:
         raise OpeningError(str(error)) from error
     if exact_timer:
