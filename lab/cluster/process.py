@@ -105,22 +105,34 @@ def start_child(command: Sequence[str], fd: int, log: Path, *, own_session: bool
 
     Raises ClusterError if the system starts no more processes.
     """
+    return _start([*command, str(fd)], (fd,), log, own_session=own_session)
+
+
+def start_program(program: Sequence[str], log: Path) -> Child:
+    """Start a program that is not ours; it inherits nothing and ends with this process.
+
+    Raises ClusterError as `start_child` does; one that cannot be executed ends at once and says why in the log.
+    """
+    return _start(["-m", "lab.cluster.launch", str(os.getpid()), *program], (), log, own_session=False)
+
+
+def _start(arguments: Sequence[str], fds: Sequence[int], log: Path, *, own_session: bool) -> Child:
     assert threading.current_thread() is threading.main_thread(), "PDEATHSIG follows the starting thread"
     path = os.pathsep.join(filter(None, (SOURCE_ROOT, os.environ.get("PYTHONPATH"))))
     try:
         with log.open("ab") as output:
             popen = subprocess.Popen(
-                [sys.executable, *command, str(fd)],
+                [sys.executable, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=(fd,),
+                pass_fds=fds,
                 env={**os.environ, "PYTHONPATH": path},
                 start_new_session=own_session,
                 process_group=None if own_session else 0,
             )
     except OSError as error:
-        raise ClusterError(f"cannot start {command[-1]} (log {log}): {error.strerror}") from error
+        raise ClusterError(f"cannot start {arguments[1]} (log {log}): {error.strerror}") from error
     try:
         return Child(popen, log)
     except BaseException:
