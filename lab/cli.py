@@ -70,10 +70,11 @@ DEATH_DETECTION = _option(
 )
 WAIT = _option("wait", "what a process does with nothing to do", type=click.Choice(["adaptive", "blocking", "spin"]))
 ENSEMBLE = _options(
-    _option("target", "the system to measure", type=NotYet(["own"])),
+    _option("target", "the system to measure", type=NotYet(["own", "zookeeper"])),
     _option("voters", "servers that vote", type=int),
     _option("observers", "servers that only learn", type=int),
-    _option("transport", "links between processes", type=NotYet(["shm"])),
+    _option("transport", "links between servers; zookeeper's are tcp  [default: shm]", default=None,
+            show_default=False, type=NotYet(["shm", "tcp"])),
     _option("durability", "of an acknowledged write", type=click.Choice(["fsync", "buffered", "memory"])),
     _option("seed", "of the workload and the servers", type=int),
     _option("attach", "servers that clients hold sessions to",
@@ -320,19 +321,23 @@ def compare(runs: tuple[str, ...], by: str | None, force: bool, results: Path) -
 def doctor(as_json: bool, data_dir: Path | None) -> int:
     """What this machine can do, and what to do about what it cannot."""
     from lab.cluster.advice import checkup_text
-    from lab.cluster.facts import gather_facts
+    from lab.cluster.facts import gather_facts, with_target
+    from lab.targets.zookeeper.install import find_zookeeper, why_not
 
     facts = gather_facts(data_dir)
+    refused = why_not()
+    facts = with_target(facts, "zookeeper", "not there" if refused else find_zookeeper().text, refused)
     click.echo(_json(facts) if as_json else checkup_text(facts))
     return 0
 
 
 def _settings(fields: dict[str, Any]) -> Settings:
     """Typed options over the workload's parameters over the defaults."""
-    from lab.bench.limits import check_failover, check_settings, workload_settings
+    from lab.bench.limits import check_failover, check_settings, target_settings, workload_settings
 
     typed = _typed(fields)
-    settings = Settings(**{**workload_settings(typed.pop("workload", None)), **typed})
+    lent = {**workload_settings(typed.pop("workload", None)), **target_settings(typed["target"])}
+    settings = Settings(**{**lent, **typed})
     return check_settings(settings) if settings.fault is None else check_failover(settings)
 
 

@@ -37,7 +37,7 @@ BAD = [  # what was typed, what the line must name
     (["trial", "--voterz", "3"], ["--voterz", "lab trial --help"]),
     (["trial", "extra"], ["extra"]),
     (["trial", "--transport", "udp"], ["--transport", "udp", "shm"]),
-    (["trial", "--target", "zookeeper"], ["--target", "zookeeper", "own"]),
+    (["trial", "--target", "etcd"], ["--target", "etcd", "own", "zookeeper"]),
     (["trial", "--durability", "eventual"], ["--durability", "eventual", "fsync", "buffered", "memory"]),
     (["trial", "--attach", "observers"], ["--attach", "observers", "leader"]),
     (["trial", "--attach", "followers", "--voters", "1"], ["--attach", "followers"]),
@@ -223,6 +223,16 @@ def test_doctor_says_what_to_do_about_what_is_missing(capsys):
     assert "-> " in out
     assert "choose a folder that you may write to with --data-dir" in out
     assert "fdatasync" not in out, "nothing was written, so nothing is known of its cost"
+
+
+@pytest.mark.process
+def test_doctor_says_how_to_get_a_zookeeper(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOOKEEPER_HOME", str(tmp_path))
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    status, out, err = run(capsys, "doctor")
+    assert (status, err) == (0, "")
+    assert "look zookeeper    not there\n" in out
+    assert "-> zookeeper: no" in out
 
 
 @pytest.mark.process

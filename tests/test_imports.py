@@ -24,8 +24,8 @@ TABLE: dict[str, tuple[str, ...]] = {
     "workloads": ("lab.client.history",),
     "lab.node": ("lab.zab", "lab.service", "lab.storage", "lab.transport"),
     "lab.sim": ("lab.zab", "lab.service", "lab.storage", "lab.faults", "workloads", "lab.client.history"),
-    # the supervisor speaks the control protocol, whose records live with the node
-    "lab.cluster": ("lab.node.config", "lab.node.control", "lab.transport", "lab.faults"),
+    # the supervisor speaks the control protocol, whose records live with the node; what it launches dies as a node does
+    "lab.cluster": ("lab.node.config", "lab.node.control", "lab.node.lifeline", "lab.transport", "lab.faults"),
     "lab.targets": ("lab.client.history", "lab.faults"),
     "lab.targets.own": ("lab.client.history", "lab.faults", "lab.client", "lab.cluster"),
     "lab.targets.own_sessions": ("lab.client",),
@@ -39,6 +39,10 @@ TABLE: dict[str, tuple[str, ...]] = {
         "lab.node.control",
         "lab.node.allocator",
     ),
+    "lab.targets.zookeeper": ("lab.targets", "lab.client.history", "lab.faults"),
+    # its servers are processes that end like ours, run folder, janitor and CPU budgets included
+    "lab.targets.zookeeper.target": ("lab.targets", "lab.client.history", "lab.faults", "lab.cluster"),
+    "lab.targets.zookeeper.servers": ("lab.targets", "lab.cluster"),
     "lab.bench": ("lab.targets", "workloads", "lab.faults", "lab.client.history"),
     "lab.report": ("lab.bench.record", "workloads"),
     "lab.cli": EVERYTHING,

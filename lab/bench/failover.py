@@ -82,6 +82,7 @@ def run_failover(
     return FailoverRecord(
         suite=suite,
         target=settings.target,
+        target_version=target.version,
         voters=settings.voters,
         observers=settings.observers,
         verified=verified,

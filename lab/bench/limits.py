@@ -11,15 +11,26 @@ from workloads import Workload, WorkloadError, load_workload, refine, workload_n
 SERVERS_MAX = 13  # zab.md 2: what an ensemble of this lab is made of
 CPU_SHARE_LEAST = 0.001  # the kernel's: a millisecond in a second
 
-TARGETS = ("own",)
+TARGETS = ("own", "zookeeper")
 MARKING = ("own",)  # targets whose servers mark where a write passes
-TRANSPORTS = ("shm",)
-DURABILITIES = ("fsync", "buffered", "memory")
+TRANSPORTS = {"own": "shm", "zookeeper": "tcp"}  # how each target's servers are linked
+DURABILITIES = {"own": ("fsync", "buffered", "memory"), "zookeeper": ("fsync", "buffered")}
 ATTACHMENTS = ("leader", "followers", "observers", "all")
 WAITS = ("adaptive", "blocking", "spin")
 DEATH_DETECTIONS = ("pidfd", "heartbeat")
 PLACEMENTS = ("free", "together", "spread", "leader-client", "leader-alone")
 FAULTS = ("crash", "freeze", "partition")
+
+# What a target that is not ours can be told, beside the load; any other setting would be recorded and mean nothing.
+LOAD_FIELDS = (
+    "target", "voters", "observers", "transport", "durability", "workload", "reads", "clients", "outstanding",
+    "value_bytes", "keys", "distribution", "zipf_s", "seconds", "warmup", "seed", "attach", "rate", "cpu_share",
+    "placement", "fault", "repeats",
+)  # fmt: skip
+FOREIGN_FIELDS = {
+    "zookeeper": (*LOAD_FIELDS, "tick_ms", "sync_limit_ticks", "init_limit_ticks", "snap_count", "leader_serves"),
+}
+FOREIGN_FAULTS = {"zookeeper": ("crash", "freeze")}
 
 WORKLOAD_FIELDS = ("reads", "value_bytes", "keys", "distribution", "zipf_s")  # settings that parametrize the workload
 
@@ -49,8 +60,8 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "target": _one_of(*TARGETS),
     "voters": _between(1, SERVERS_MAX),
     "observers": _between(0, SERVERS_MAX - 1),
-    "transport": _one_of(*TRANSPORTS),
-    "durability": _one_of(*DURABILITIES),
+    "transport": _one_of(*TRANSPORTS.values()),
+    "durability": _one_of(*DURABILITIES["own"]),
     "clients": _between(1, 64),
     "outstanding": _between(1, 1 << 16),
     "seconds": _above_zero(86_400),
@@ -105,8 +116,32 @@ def check_settings(settings: Settings) -> Settings:
         )
     if settings.anatomy and settings.reads == 1.0:
         raise SettingsError("--anatomy: follows writes, and --reads 1 asks for none")
+    _check_target(settings)
     workload_of_settings(settings)
     return settings
+
+
+def _check_target(settings: Settings) -> None:
+    """What is possible for one target may not be for another."""
+    target, usual = settings.target, Settings()
+    if settings.transport != TRANSPORTS[target]:
+        raise SettingsError(
+            f"--transport: {settings.transport!r}, allowed for the target {target}: {TRANSPORTS[target]}"
+        )
+    if settings.durability not in DURABILITIES[target]:
+        allowed = " or ".join(DURABILITIES[target])
+        raise SettingsError(f"--durability: {settings.durability!r}, allowed for the target {target}: {allowed}")
+    if target not in FOREIGN_FIELDS:
+        return
+    for field in Settings.__struct_fields__:
+        value = getattr(settings, field)
+        if field not in FOREIGN_FIELDS[target] and value != getattr(usual, field):
+            raise SettingsError(
+                f"{option(field)}: {value!r}, and the target {target} has no such thing, allowed: leave it out"
+            )
+    if settings.fault is not None and settings.fault not in FOREIGN_FAULTS[target]:
+        allowed = " or ".join(FOREIGN_FAULTS[target])
+        raise SettingsError(f"--fault: {settings.fault!r}, allowed for the target {target}: {allowed}")
 
 
 def workload_of_settings(settings: Settings) -> tuple[Workload, msgspec.Struct]:
@@ -126,6 +161,8 @@ def check_failover(settings: Settings) -> Settings:
     check_settings(settings)
     if settings.fault is None:
         raise SettingsError(f"--fault: none, allowed: {' or '.join(FAULTS)}")
+    if settings.target != "own":
+        raise SettingsError(f"--target: {settings.target!r}, allowed for a failover: own")
     if settings.voters < 3:
         raise SettingsError(f"--voters: {settings.voters}, allowed for a failover: 3 to {SERVERS_MAX}")
     if settings.reads:
@@ -174,6 +211,11 @@ def soak_settings(typed: dict[str, Any]) -> Settings:
     typed = dict(typed)
     workload = workload_settings(typed.pop("workload", None))
     return check_soak(Settings(**{"attach": "all", "warmup": 0.0, **workload, **typed}))
+
+
+def target_settings(target: str) -> dict[str, Any]:
+    """The settings that come with a target."""
+    return {"target": target, "transport": TRANSPORTS[target]} if target in TRANSPORTS else {"target": target}
 
 
 def workload_settings(name: str | None) -> dict[str, Any]:

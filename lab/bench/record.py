@@ -5,6 +5,7 @@ Schema history
 2: Settings has `leader_serves`, `placement`, `anatomy` and `wait` (which was blocking before), TrialRecord `cpus` and
    `anatomy`.
    Suite `speed`.
+   Both records `target_version`.
 """
 
 from typing import Any
@@ -157,6 +158,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     schema: int = SCHEMA
     suite: str  # write-latency, read-scaling, election, speed; "trial" for a single measurement
     target: str
+    target_version: str = ""  # of one that is not ours, with what it runs on
     voters: int
     observers: int
     verified: bool
@@ -195,6 +197,7 @@ class FailoverRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     schema: int = SCHEMA
     suite: str = "election"
     target: str
+    target_version: str = ""  # of one that is not ours, with what it runs on
     voters: int
     observers: int
     verified: bool

@@ -69,14 +69,14 @@ class Clients(Protocol):
 
 def soak(settings: Settings, *, data_dir: Path | None = None, evidence: Path, shown: Reporter = SILENT) -> SoakRecord:
     """Soak a fresh ensemble.  If it does not verify, logs, data folders and journals are kept in `evidence`."""
-    from lab.bench.systems import CrewMaker, make_target
+    from lab.bench.systems import CrewMaker, make_own
 
     check_soak(settings)
-    target = make_target(settings, data_dir, log_segment_bytes=LOG_SEGMENT_BYTES)
+    target = make_own(settings, data_dir, log_segment_bytes=LOG_SEGMENT_BYTES)
 
     def keep() -> None:
         try:
-            shutil.copytree(target.cluster.folder, evidence)
+            shutil.copytree(target.folder, evidence)
         except OSError as error:  # shutil.Error, too: a server that still works removes files meanwhile
             shown.note(f"not all evidence could be kept in {evidence}: {error}")
 

@@ -15,6 +15,7 @@ def summary(record: Record) -> str:
 def _trial(record: TrialRecord) -> list[str]:
     settings = record.settings
     lines = [
+        *([record.target_version] if record.target_version else []),
         f"{_ensemble(settings)}: {_loop(settings)}, {settings.reads:.0%} reads, at {settings.attach}",
         f"  {record.ops_per_s:,.0f} operations/s over {record.seconds:.2f} s "
         f"({record.reads_per_s:,.0f} reads/s, {record.writes_per_s:,.0f} writes/s)",

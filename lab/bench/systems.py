@@ -1,7 +1,7 @@
 """From settings to the system under test and the processes that load it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lab.bench.anatomy import EVERY, MARKS_MAX
 from lab.bench.crew import PATIENCE_MS, Crew
@@ -9,12 +9,30 @@ from lab.bench.limits import workload_of_settings
 from lab.bench.loaders import Loaders
 from lab.bench.record import Settings
 from lab.targets.own import OwnTarget
-from lab.targets.target import Connector
+from lab.targets.target import Connector, Target
 
 
-def make_target(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTarget:
-    """The target that the settings name, not started yet; `more`: what only this target can be told."""
+class Local(Target, Protocol):
+    """A target whose servers are processes of this host, with a run folder of its own."""
+
+    @property
+    def folder(self) -> Path:
+        """The run's private folder; what the harness puts there goes with it."""
+
+    def look_out(self) -> None:
+        """Raise TargetError if a server has ended by itself; returns at once."""
+
+
+def make_target(settings: Settings, data_dir: Path | None) -> Local:
+    """The target that the settings name, not started yet.  TargetError if there is none of that name here."""
+    if settings.target == "zookeeper":
+        return make_zookeeper(settings, data_dir)
     assert settings.target == "own", settings.target
+    return make_own(settings, data_dir)
+
+
+def make_own(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTarget:
+    """Our own ensemble; `more`: what settings do not say."""
     return OwnTarget(
         voters=settings.voters,
         observers=settings.observers,
@@ -37,16 +55,32 @@ def make_target(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTa
     )
 
 
+def make_zookeeper(settings: Settings, data_dir: Path | None) -> Local:
+    from lab.targets.zookeeper.target import ZooKeeperTarget
+
+    return ZooKeeperTarget(
+        voters=settings.voters,
+        observers=settings.observers,
+        durability=settings.durability,
+        tick_ms=settings.tick_ms,
+        sync_limit_ticks=settings.sync_limit_ticks,
+        init_limit_ticks=settings.init_limit_ticks,
+        snap_count=settings.snap_count,
+        leader_serves=settings.leader_serves,
+        data_dir=data_dir,
+    )
+
+
 class LoadMaker:
     """Makes the load processes of a running target; their files go into the target's run folder and with it."""
 
-    def __init__(self, settings: Settings, target: OwnTarget) -> None:
+    def __init__(self, settings: Settings, target: Local) -> None:
         self._settings = settings
         self._target = target
 
     def __call__(self, connectors: list[Connector]) -> Loaders:
         _, params = workload_of_settings(self._settings)
-        folder = self._target.cluster.folder / "load"
+        folder = self._target.folder / "load"
         folder.mkdir()
         return Loaders(self._settings, params, connectors, folder, self._settings.seed, self._target.look_out)
 
@@ -62,7 +96,7 @@ class CrewMaker:
     def __call__(self) -> Crew:
         settings, target = self._settings, self._target
         _, params = workload_of_settings(settings)
-        folder = target.cluster.folder / "load"
+        folder = target.folder / "load"
         folder.mkdir()
         servers = range(1, settings.voters + settings.observers + 1)
         return Crew(settings, params, servers, target.connector, folder, target.look_out, self._patience_ms)

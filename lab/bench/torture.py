@@ -79,14 +79,14 @@ def torture(
 
     If it did not, logs, data folders and journals are kept in `evidence`, a folder that is made for that.
     """
-    from lab.bench.systems import CrewMaker, make_target
+    from lab.bench.systems import CrewMaker, make_own
 
     check_torture(settings)
-    target = make_target(settings, data_dir, log_segment_bytes=LOG_SEGMENT_BYTES)
+    target = make_own(settings, data_dir, log_segment_bytes=LOG_SEGMENT_BYTES)
 
     def keep() -> None:
         try:
-            shutil.copytree(target.cluster.folder, evidence)
+            shutil.copytree(target.folder, evidence)
         except OSError as error:  # shutil.Error, too: a server that still works removes files meanwhile
             shown.note(f"not all evidence could be kept in {evidence}: {error}")
 

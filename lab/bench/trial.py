@@ -87,6 +87,7 @@ def run_trial(
     return TrialRecord(
         suite=suite,
         target=settings.target,
+        target_version=target.version,
         voters=settings.voters,
         observers=settings.observers,
         verified=verified,

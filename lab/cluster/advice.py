@@ -37,6 +37,8 @@ def _checks(facts: Facts) -> list[tuple[str, bool, str, str]]:
          "latencies are no finer than this: check /sys/devices/system/clocksource/clocksource0/current_clocksource"),
         ("timer", facts.sleep_us <= GOOD_SLEEP_US, f"a sleep of 50 us takes {facts.sleep_us:,.0f} us",
          "open-loop load sends late by this much: a busy or virtual machine; look at the reported lag"),
+        *((name, name not in facts.targets_refused, found, facts.targets_refused.get(name, ""))
+          for name, found in facts.targets.items()),
     ]  # fmt: skip
 
 

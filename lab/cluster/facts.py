@@ -41,6 +41,8 @@ class Facts(msgspec.Struct, frozen=True):
     clock_resolution_ns: float  # of CLOCK_MONOTONIC, as the kernel states it
     clock_step_ns: int  # smallest difference between two readings in a row
     sleep_us: float  # median length of a sleep that asked for 50 us
+    targets: dict[str, str] = {}  # systems that are not ours: what is installed
+    targets_refused: dict[str, str] = {}  # why one of them cannot be measured here
 
 
 def gather_facts(data_dir: Path | None = None) -> Facts:
@@ -66,6 +68,15 @@ def gather_facts(data_dir: Path | None = None) -> Facts:
         clock_resolution_ns=time.get_clock_info("monotonic").resolution * 1e9,
         clock_step_ns=_clock_step_ns(),
         sleep_us=_sleep_us(),
+    )
+
+
+def with_target(facts: Facts, name: str, found: str, refused: str) -> Facts:
+    """The facts with another system that can be measured, or why it cannot."""
+    return msgspec.structs.replace(
+        facts,
+        targets={**facts.targets, name: found},
+        targets_refused={**facts.targets_refused, **({name: refused} if refused else {})},
     )
 
 

@@ -88,6 +88,10 @@ class Sessions(Protocol):
 
 def decoder_of(target: str) -> Callable[[bytes], Answers]:
     """What `Sessions.decode` of that target does, for frames whose sessions are gone."""
+    if target == "zookeeper":
+        from lab.targets.zookeeper.replies import decode_answers
+
+        return decode_answers
     assert target == "own", target
     from lab.targets.own_sessions import OwnSessions
 
@@ -107,8 +111,12 @@ def open_sessions(connector: str, *, patience_ms: float, exact_timer: bool) -> S
     microsecond (open loop).  Raises OpeningError.
     """
     target = msgspec.json.decode(connector, type=_Address).target
+    if target == "zookeeper":
+        from lab.targets.zookeeper.pool import open_zookeeper_sessions
+
+        return open_zookeeper_sessions(connector, patience_ms=patience_ms)  # its `wait` is always exact
     if target != "own":
-        raise OpeningError(f"connector of target {target!r}: this load process opens own")
+        raise OpeningError(f"connector of target {target!r}: this load process opens own and zookeeper")
     from lab.targets.own_sessions import open_own_sessions
 
     return open_own_sessions(connector, patience_ms=patience_ms, exact_timer=exact_timer)

@@ -29,6 +29,7 @@ class OwnTarget:
     """Voters have ids 1..V, observers V+1..V+O.  Implements `lab.targets.target.Target`."""
 
     name = "own"
+    version = ""
     disk_full_by = HOW if can_fill() else ""
 
     def __init__(
@@ -90,6 +91,11 @@ class OwnTarget:
         if self._cluster is None:
             raise TargetError("own: the ensemble is not running: start it first")
         return self._cluster
+
+    @property
+    def folder(self) -> Path:
+        """The run's private folder."""
+        return self.cluster.folder
 
     def start(self) -> None:
         if self._cluster is not None:

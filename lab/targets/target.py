@@ -50,6 +50,10 @@ class Target(Protocol):
 
     name: str
 
+    @property
+    def version(self) -> str:
+        """Of a system that is not ours, with what it runs on; empty for ours, whose version is the commit."""
+
     def start(self) -> None:
         """Bring every server up and return once the ensemble serves."""
 

@@ -83,6 +83,7 @@ class FakeTarget:
     """A target that remembers what was asked of it.  `fail_at` names the call that raises."""
 
     name = "own"
+    version = ""
 
     def __init__(self, *, voters=3, observers=0, fail_at=None):
         self.calls, self.fail_at = [], fail_at
