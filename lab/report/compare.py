@@ -10,6 +10,7 @@ import msgspec
 
 from lab.bench.record import RecordError, TrialRecord
 from lab.report.matching import AXES, Pair, check_machines, match, pairs_along
+from lab.report.parts import Parts, differing_machines, parts_of
 from lab.report.points import FailoverPoint, Point, group_failovers, group_trials, load_of
 from lab.report.reading import Run
 from lab.report.statistics import (
@@ -32,7 +33,7 @@ class CompareRow(msgspec.Struct, frozen=True):
 
     configuration: str
     metric: str
-    unit: str  # operations/s, us or ms
+    unit: str  # operations/s, ns, us or ms
     a: float
     b: float
     effect: Effect
@@ -49,7 +50,7 @@ class CompareRow(msgspec.Struct, frozen=True):
     def _said(self, value: float) -> str:
         if self.unit == "operations/s":
             return f"{si(value)}/s"
-        return duration(value * (1_000 if self.unit == "ms" else 1))
+        return duration(value * {"ns": 1e-3, "us": 1, "ms": 1_000}[self.unit])
 
     def _difference(self) -> str:
         span = "no interval" if self.effect.low is None else signed_range(self.effect)
@@ -57,17 +58,21 @@ class CompareRow(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """`regressions`: what became worse from A to B; configurations of one run are no regressions of each other."""
+    """`regressions`: what became worse from A to B; configurations of one run are no regressions of each other.
+
+    `parts` of a server are judged among themselves and are no regressions: they say where to look, clients decide.
+    """
 
     header: list[str]
     rows: list[CompareRow]
     notes: list[str]
     regressions: int
+    parts: list[CompareRow] = []
 
     @property
     def lines(self) -> list[str]:
-        """The table as plain text, then the notes."""
-        table = [self.header, *(row.cells for row in self.rows)]
+        """The tables as plain text, then the notes."""
+        table = [self.header, *(row.cells for row in (*self.rows, *self.parts))]
         widths = [max(len(line[i]) for line in table) for i in range(len(self.header))]
         body = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in table]
         return [*(line.rstrip() for line in body), *self.notes]
@@ -85,12 +90,34 @@ def compare_runs(a: Run, b: Run, *, force: bool = False) -> Comparison:
         pairs += found
         notes += [f"compared although {mismatch}" for mismatch in mismatches]
         notes += alone
-    if not pairs:
+    parts = _parts_of_runs(a, b, notes, force=force)
+    if not pairs and not parts:
         raise RecordError(f"compare: {a.path} and {b.path} share no verified configuration")
     rows = _judged([row for pair in pairs for row in _rows(pair, paired=False)])
     worse = sum(row.verdict.word == "worse" for row in rows)
     return Comparison(["configuration", "metric", "A", "B", "B against A (95 %)", "verdict"], rows,
-                      [*_summary(rows), *notes], worse)  # fmt: skip
+                      [*_summary(rows), *_summary(parts, "parts"), *notes], worse, parts)  # fmt: skip
+
+
+def _parts_of_runs(a: Run, b: Run, notes: list[str], *, force: bool) -> list[CompareRow]:
+    then, now = parts_of(a), parts_of(b)
+    if then is None or now is None:
+        return []
+    if problem := differing_machines(then, now):
+        if not force:
+            raise RecordError(f"compare: parts: {problem}: their numbers do not compare; --force compares them anyway")
+        notes.append(f"compared although parts: {problem}")
+    return compare_parts(then, now)
+
+
+def compare_parts(then: Parts, now: Parts) -> list[CompareRow]:
+    """The parts that both have, judged among themselves; runs are other hours, so nothing is paired."""
+    both = [(then.parts[name], part) for name, part in now.parts.items() if name in then.parts]
+    return _judged([
+        CompareRow(part.name, f"CPU per {part.per}", "ns", estimate(old.sample).value, estimate(part.sample).value,
+                   ratio(part.sample, old.sample, paired=False), False, None, Verdict("undecided"))
+        for old, part in both
+    ])  # fmt: skip
 
 
 def compare_by(run: Run, axis: str, *, force: bool = False) -> Comparison:
@@ -155,7 +182,10 @@ def _judged(rows: Sequence[CompareRow]) -> list[CompareRow]:
     return judged
 
 
-def _summary(rows: Sequence[CompareRow]) -> list[str]:
+def _summary(rows: Sequence[CompareRow], of: str = "") -> list[str]:
+    if not rows:
+        return []
     words = ("better", "worse", "equivalent", "undecided")
     counts = ", ".join(f"{sum(row.verdict.word == word for row in rows)} {word}" for word in words)
-    return [f"{counts}; better and worse hold for the table as a whole (Holm over {len(rows)} comparisons)"]
+    whole = f"better and worse hold for the table as a whole (Holm over {len(rows)} comparisons)"
+    return [f"{of}: {counts}; {whole}" if of else f"{counts}; {whole}"]

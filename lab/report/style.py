@@ -218,6 +218,8 @@ def si(value: float) -> str:
 
 def duration(us: float) -> str:
     """Microseconds in the unit that reads best."""
+    if 0 < us < 0.9995:
+        return f"{1_000 * us:.3g} ns"
     for limit, divisor, unit in ((999_500, 1e6, "s"), (999.5, 1e3, "ms")):
         if us >= limit:
             return f"{us / divisor:.3g} {unit}"

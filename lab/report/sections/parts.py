@@ -1,0 +1,67 @@
+"""Where the CPU goes: each part of a server by itself, against what it cost for the last reference."""
+
+from collections.abc import Sequence
+
+from lab.report.compare import CompareRow, compare_parts
+from lab.report.parts import YARDSTICK, Part, Parts, differing_machines, parts_of, reference_of
+from lab.report.reading import Run
+from lab.report.section import Section
+from lab.report.statistics import estimate
+from lab.report.style import duration, interval
+from lab.report.tables import Table
+
+_LEAD = (
+    "Each part of a server by itself, in processes of its own, in CPU time per operation; the number behind a name is "
+    "the size of a batch or a frame. Every part checked what it had done. A process counts with the least of its "
+    "values, since whatever else the machine does only adds to them; intervals are over processes."
+)
+_WORDS = {"better": "faster", "worse": "slower"}
+
+
+def section(run: Run) -> Section | None:
+    now, then = parts_of(run), reference_of(run)
+    if now is None:
+        return None
+    problem = "there was none when this run was measured" if then is None else differing_machines(then, now)
+    rows = [] if then is None or problem else compare_parts(then, now)
+    said = [f"Not compared with the last reference: {problem}."] if then is None or problem else _against(then, rows)
+    return Section(
+        name="parts", title="Where the CPU goes, part by part", lead=_LEAD, sentences=said, tables=[_table(now, rows)]
+    )
+
+
+def _against(then: Parts, rows: Sequence[CompareRow]) -> list[str]:
+    """What has changed since, and how much of it may be the machine."""
+    words = [_word(row) for row in rows if row.configuration != YARDSTICK]
+    counts = ", ".join(f"{words.count(word)} {word}" for word in ("faster", "slower", "equivalent", "undecided"))
+    said = [f"Against the last reference (commit {then.commit}), {len(words)} parts: {counts}."]
+    yardstick = [row.cells[4] for row in rows if row.configuration == YARDSTICK]
+    said += [f"The yardstick, which is no code of the lab's, took {difference} against the reference: so much of every "
+             "other difference may be the machine." for difference in yardstick]  # fmt: skip
+    return said
+
+
+def _word(row: CompareRow) -> str:
+    return _WORDS.get(row.verdict.word, row.verdict.word)
+
+
+def _table(now: Parts, rows: Sequence[CompareRow]) -> Table:
+    found = {row.configuration: row for row in rows}
+    header = ["part", "what is done", "per", "n", "CPU (95 %)"]
+    if rows:
+        header[4:] = ["CPU (95 %)", "reference", "against it (95 %)", "verdict"]
+    return Table(
+        "CPU time of single parts",
+        header,
+        [_cells(part, found.get(part.name), len(header)) for part in now.parts.values()],
+    )
+
+
+def _cells(part: Part, row: CompareRow | None, columns: int) -> list[str]:
+    mean = estimate(part.sample)
+    low, high = (None if bound is None else bound / 1e3 for bound in (mean.low, mean.high))
+    cells = [part.name, part.what, part.per, str(mean.n), duration(mean.value / 1e3) + interval(low, high)]
+    if row is not None:
+        _, _, then, _, difference, verdict = row.cells
+        cells += [then, difference, verdict.replace(row.verdict.word, _word(row))]
+    return [*cells, *("–",) * (columns - len(cells))]
