@@ -70,7 +70,7 @@ DEATH_DETECTION = _option(
 )
 WAIT = _option("wait", "what a process does with nothing to do", type=click.Choice(["adaptive", "blocking", "spin"]))
 ENSEMBLE = _options(
-    _option("target", "the system to measure", type=NotYet(["own", "zookeeper"])),
+    _option("target", "the system to measure", type=NotYet(["own", "null", "zookeeper"])),
     _option("voters", "servers that vote", type=int),
     _option("observers", "servers that only learn", type=int),
     _option("transport", "links between servers; zookeeper's are tcp  [default: shm]", default=None,

@@ -11,10 +11,12 @@ from workloads import Workload, WorkloadError, load_workload, refine, workload_n
 SERVERS_MAX = 13  # zab.md 2: what an ensemble of this lab is made of
 CPU_SHARE_LEAST = 0.001  # the kernel's: a millisecond in a second
 
-TARGETS = ("own", "zookeeper")
+TARGETS = ("own", "null", "zookeeper")
 MARKING = ("own",)  # targets whose servers mark where a write passes
-TRANSPORTS = {"own": "shm", "zookeeper": "tcp"}  # how each target's servers are linked
-DURABILITIES = {"own": ("fsync", "buffered", "memory"), "zookeeper": ("fsync", "buffered")}
+TRANSPORTS = {"own": "shm", "null": "shm", "zookeeper": "tcp"}  # how each target's servers are linked
+DURABILITIES = {
+    "own": ("fsync", "buffered", "memory"), "null": ("memory",), "zookeeper": ("fsync", "buffered")
+}  # fmt: skip
 ATTACHMENTS = ("leader", "followers", "observers", "all")
 WAITS = ("adaptive", "blocking", "spin")
 DEATH_DETECTIONS = ("pidfd", "heartbeat")
@@ -28,6 +30,7 @@ LOAD_FIELDS = (
     "placement", "fault", "repeats",
 )  # fmt: skip
 FOREIGN_FIELDS = {
+    "null": (*(field for field in LOAD_FIELDS if field not in ("fault", "repeats")), "wait"),
     "zookeeper": (*LOAD_FIELDS, "tick_ms", "sync_limit_ticks", "init_limit_ticks", "snap_count", "leader_serves"),
 }
 FOREIGN_FAULTS = {"zookeeper": ("crash", "freeze")}
@@ -60,7 +63,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "target": _one_of(*TARGETS),
     "voters": _between(1, SERVERS_MAX),
     "observers": _between(0, SERVERS_MAX - 1),
-    "transport": _one_of(*TRANSPORTS.values()),
+    "transport": _one_of(*dict.fromkeys(TRANSPORTS.values())),
     "durability": _one_of(*DURABILITIES["own"]),
     "clients": _between(1, 64),
     "outstanding": _between(1, 1 << 16),
@@ -131,6 +134,10 @@ def _check_target(settings: Settings) -> None:
     if settings.durability not in DURABILITIES[target]:
         allowed = " or ".join(DURABILITIES[target])
         raise SettingsError(f"--durability: {settings.durability!r}, allowed for the target {target}: {allowed}")
+    if target == "null" and settings.voters + settings.observers > 1:
+        raise SettingsError(
+            f"--voters {settings.voters} --observers {settings.observers}: allowed for the target null: --voters 1"
+        )
     if target not in FOREIGN_FIELDS:
         return
     for field in Settings.__struct_fields__:

@@ -8,6 +8,7 @@ from lab.bench.crew import PATIENCE_MS, Crew
 from lab.bench.limits import workload_of_settings
 from lab.bench.loaders import Loaders
 from lab.bench.record import Settings
+from lab.targets.null import NullTarget
 from lab.targets.own import OwnTarget
 from lab.targets.target import Connector, Target
 
@@ -27,13 +28,14 @@ def make_target(settings: Settings, data_dir: Path | None) -> Local:
     """The target that the settings name, not started yet.  TargetError if there is none of that name here."""
     if settings.target == "zookeeper":
         return make_zookeeper(settings, data_dir)
-    assert settings.target == "own", settings.target
+    assert settings.target in ("own", "null"), settings.target
     return make_own(settings, data_dir)
 
 
 def make_own(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTarget:
-    """Our own ensemble; `more`: what settings do not say."""
-    return OwnTarget(
+    """Our own ensemble, or its null server; `more`: what settings do not say."""
+    kind = NullTarget if settings.target == "null" else OwnTarget
+    return kind(
         voters=settings.voters,
         observers=settings.observers,
         durability=settings.durability,

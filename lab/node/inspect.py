@@ -1,6 +1,6 @@
 """What this replica holds, written to a file for a checker to judge (DESIGN 4).
 
-The checker's record is `lab.client.history.ReplicaState`, which a node does not import; `_ReplicaState` is the same
+The checker's record is `lab.client.history.ReplicaState`, which a node does not import; `ReplicaState` is the same
 array.  It is written while nothing else is served: a long log can cost this server its leadership.
 """
 
@@ -35,7 +35,7 @@ class ReadableStore(Protocol):
         """Everything logged after `after`, lazily."""
 
 
-class _ReplicaState(msgspec.Struct, frozen=True, array_like=True):
+class ReplicaState(msgspec.Struct, frozen=True, array_like=True):
     """See lab.client.history.ReplicaState, field by field; a node of `nodes` is czxid, mzxid, version, data."""
 
     server: int
@@ -55,7 +55,7 @@ def write_state(
     `unknown` are (session, cxid) to look up in the log.  `has_log` False: the store keeps nothing that a restart would
     find, so no log is shown.  Raises OSError.
     """
-    state = _ReplicaState(
+    state = ReplicaState(
         server=me,
         role=_ROLES[server.peer.state],
         applied_zxid=server.applied_zxid,
@@ -64,6 +64,10 @@ def write_state(
         log=store.log_runs() if has_log else None,
         took_effect=_fates(store, set(unknown)),
     )
+    write_whole_state(path, state)
+
+
+def write_whole_state(path: str, state: ReplicaState) -> None:
     temporary = f"{path}.tmp"
     with open(temporary, "wb", opener=_private) as file:
         file.write(msgspec.msgpack.encode(state))

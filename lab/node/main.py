@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 
 from lab.node.allocator import keep_freed_memory, stop_collecting
@@ -22,9 +23,14 @@ from lab.transport.control import ControlSocket
 from lab.transport.waiter import Waiter
 from lab.zab.errors import ConfigError, EpochsUsedUpError
 
+Serve = Callable[[NodeConfig, ControlSocket, Bell], None]
 
-def main(arguments: list[str]) -> int:
-    """Run one server; returns the exit status.  Whatever ends it but EOF is one last line on stderr."""
+
+def main(arguments: list[str], serve: Serve | None = None) -> int:
+    """Run one server; returns the exit status.  Whatever ends it but EOF is one last line on stderr.
+
+    `serve`: what to do once it is configured, if it is not to be a server of an ensemble.
+    """
     name = "lab.node"
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is the harness's to handle
@@ -35,7 +41,7 @@ def main(arguments: list[str]) -> int:
                 config, bell = configured
                 name = f"lab.node {config.me}"
                 try:
-                    _serve(config, control, bell)
+                    (serve or serve_ensemble)(config, control, bell)
                 finally:
                     bell.close()
         finally:
@@ -88,9 +94,13 @@ def _configure(control: ControlSocket) -> tuple[NodeConfig, Bell] | None:
         raise NodeError(f"Configure: no bell behind its descriptors: {error}") from error
 
 
-def _serve(config: NodeConfig, control: ControlSocket, bell: Bell) -> None:
+def place(config: NodeConfig) -> None:
     if config.cpus:
         os.sched_setaffinity(0, config.cpus)
+
+
+def serve_ensemble(config: NodeConfig, control: ControlSocket, bell: Bell) -> None:
+    place(config)
     keep_freed_memory()
     rng = random.Random(f"{config.seed}/{config.me}/{config.incarnation}")  # a restart does not repeat its back-offs
     waiter = Waiter(bell, config.wait)

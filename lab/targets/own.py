@@ -1,7 +1,7 @@
 """The lab's own ensemble as a target: servers as OS processes, linked by shared memory (DESIGN 3)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from lab.cluster.cpu import all_on
 from lab.cluster.errors import ClusterError
 from lab.cluster.room import HOW, can_fill
 from lab.cluster.spec import ClusterSpec, spec_of
-from lab.cluster.supervisor import Cluster
+from lab.cluster.supervisor import NODE, Cluster
 from lab.faults import AnyFault, Crash, DiskFault, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
 from lab.targets.hops import HopMarks, decode_hops
 from lab.targets.target import Connector, PhaseMark, ServerInfo, TargetError, Usage
@@ -30,6 +30,7 @@ class OwnTarget:
 
     name = "own"
     version = ""
+    server_command: Sequence[str] = NODE  # what a server process runs
     disk_full_by = HOW if can_fill() else ""
 
     def __init__(
@@ -100,7 +101,7 @@ class OwnTarget:
     def start(self) -> None:
         if self._cluster is not None:
             raise TargetError("own: the ensemble is running already: stop it first")
-        cluster = Cluster(self._spec)
+        cluster = Cluster(self._spec, server_command=self.server_command)
         with _as_target_error():
             cluster.start()
         self._cluster = cluster
