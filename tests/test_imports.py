@@ -44,6 +44,8 @@ TABLE: dict[str, tuple[str, ...]] = {
     "lab.targets.zookeeper.target": ("lab.targets", "lab.client.history", "lab.faults", "lab.cluster"),
     "lab.targets.zookeeper.servers": ("lab.targets", "lab.cluster"),
     "lab.bench": ("lab.targets", "workloads", "lab.faults", "lab.client.history"),
+    # floors measure the parts themselves
+    "lab.bench.floors": ("lab.transport", "lab.service"),
     "lab.report": ("lab.bench.record", "workloads"),
     "lab.cli": EVERYTHING,
     "lab.cli_sim": ("lab.sim", "lab.bench"),
@@ -130,7 +132,7 @@ def loaded_by(module: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("module", ["lab.node.main", "lab.bench.load"])
+@pytest.mark.parametrize("module", ["lab.node.main", "lab.node.null", "lab.bench.load"])
 def test_server_and_load_processes_start_light(module: str):
     assert loaded_by(module) & HEAVY == set()
 

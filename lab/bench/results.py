@@ -1,4 +1,5 @@
-"""The folder of one run: `results/<run>/{run.json, trials.jsonl, pyperf/*.json, latency/*.hlog}` (DESIGN 4).
+"""The folder of one run: `results/<run>/{run.json, trials.jsonl, pyperf/*.json, latency/*.hlog}` (DESIGN 4), and
+`probes.jsonl`, `references.jsonl` where there are any.
 
 Everything is written so that an interruption leaves whole lines and whole files.
 """
@@ -15,7 +16,19 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from lab.bench.record import FailoverRecord, Record, RecordError, RunInfo, TrialRecord
+from lab.bench.record import (
+    PROBES_FILE,
+    REFERENCES_FILE,
+    FailoverRecord,
+    ProbeRecord,
+    Record,
+    RecordError,
+    ReferenceRecord,
+    RunInfo,
+    TrialRecord,
+)
+
+AnyRecord = Record | ProbeRecord | ReferenceRecord
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
@@ -37,6 +50,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.trials = path / "trials.jsonl"
+        self.probes = path / PROBES_FILE
+        self.references = path / REFERENCES_FILE
         self.info = path / "run.json"
 
     @classmethod
@@ -102,12 +117,12 @@ def _naming(path: Path) -> Iterator[None]:
         raise
 
 
-def encode_record(record: Record) -> bytes:
+def encode_record(record: AnyRecord) -> bytes:
     """One JSON line, without its newline."""
     return orjson.dumps(msgspec.to_builtins(record))
 
 
-def append_record(path: Path, record: Record) -> None:
+def append_record(path: Path, record: AnyRecord) -> None:
     """Add one line in one write; concurrent writers do not mix, and a write that finds no space leaves no half line."""
     line = encode_record(record) + b"\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)

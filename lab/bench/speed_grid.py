@@ -1,7 +1,8 @@
 """The points of the suite `speed`: how fast the lab is, against bars, floors and a reference measured beside it.
 
 Every section is a function from the profile's name to its points, with ids `bar/...`, `knob/...`, `curve/...`,
-`budget/...`.  All sections together have about a minute in `smoke`, in one round, and a quarter of an hour in `quick`.
+`budget/...`, `floor/...`.  All sections together have about a minute in `smoke`, in one round, and a quarter of an hour
+in `quick`.
 """
 
 from lab.bench.knob_grid import knob_points
@@ -12,6 +13,7 @@ SPEED_BUDGETS_S = {"smoke": 60.0, "quick": 900.0, "full": 2 * 3600.0}
 SPEED_ROUNDS_LEAST = {"smoke": 1, "quick": 5, "full": 5}  # medians of at least five, outside smoke
 
 BAR_TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(2.0, 0.7), "full": Timing(3.0, 1.0)}
+NULL_TIMINGS = {"smoke": Timing(0.3, 0.2), "quick": Timing(1.0, 0.5), "full": Timing(2.0, 0.5)}
 BAR_ROUNDS = {"smoke": 1, "quick": 5, "full": 15}
 OUTAGES = {"smoke": 3, "quick": 100, "full": 400}
 
@@ -19,12 +21,12 @@ GROWN: tuple[Shape, ...] = ((3, 0), (3, 2), (3, 4), (5, 0), (7, 0))  # what a se
 
 
 def speed_points(profile: str) -> tuple[Point, ...]:
-    return (*bars(profile), *knob_points(profile), *curves(profile), *budgets(profile))
+    return (*bars(profile), *null_servers(profile), *knob_points(profile), *curves(profile), *budgets(profile))
 
 
 def speed_jobs(profile: str) -> tuple[Job, ...]:
     """What is measured in the same rounds and is no trial."""
-    return (parts(profile),)
+    return (parts(profile), *floors(profile))
 
 
 # -- jobs
@@ -77,6 +79,37 @@ def _outage(profile: str) -> Point:
 
 def _bar(profile: str, name: str, settings: Settings) -> Point:
     return point_of(name, "speed", settings, BAR_ROUNDS[profile])
+
+
+# -- floors: what the machine and the parts cost alone
+
+
+def null_servers(profile: str) -> tuple[Point, ...]:
+    """The load process against a server that answers at once: what the load, the links and the codec cost."""
+    return (
+        *(_null(profile, f"floor/null/writes/{outstanding}", outstanding, 0.0) for outstanding in (256, 1)),
+        _null(profile, "floor/null/reads/256", 256, 1.0),
+    )
+
+
+def _null(profile: str, name: str, outstanding: int, reads: float) -> Point:
+    settings = settings_of(
+        (1, 0), NULL_TIMINGS[profile], target="null", durability="memory", outstanding=outstanding, reads=reads
+    )
+    return _bar(profile, name, settings)
+
+
+def floors(profile: str) -> tuple[Job, ...]:
+    """The doorbell right beside single writes, whose bar is stated in hops."""
+    beside = {"hop": "bar/writes/3+0/buffered/1", "disk": "bar/writes/3+0/fsync/64"}
+    seconds = {"hop": 1.5, "disk": 2.0, "ring": 1.5, "codec": 1.0}
+    return tuple(
+        Job(
+            id=f"floor/{name}", suite="speed", module="lab.bench.floors", arguments=(name,),
+            rounds=BAR_ROUNDS[profile], seconds=seconds[name], beside=beside.get(name, ""),
+        )
+        for name in seconds
+    )  # fmt: skip
 
 
 # -- hooks for the sections beside the table

@@ -8,7 +8,19 @@ from typing import Any, TypeVar
 import msgspec
 import orjson
 
-from lab.bench.record import SCHEMA, FailoverRecord, Record, RecordError, RunInfo, TrialRecord, upgrade
+from lab.bench.record import (
+    PROBES_FILE,
+    REFERENCES_FILE,
+    SCHEMA,
+    FailoverRecord,
+    ProbeRecord,
+    Record,
+    RecordError,
+    ReferenceRecord,
+    RunInfo,
+    TrialRecord,
+    upgrade,
+)
 
 RUN_FILE = "run.json"
 TRIALS_FILE = "trials.jsonl"
@@ -27,13 +39,18 @@ class Excluded(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One results folder.  `trials` and `failovers` passed verification; `excluded` did not."""
+    """One results folder.  `trials` and `failovers` passed verification; `excluded` did not.
+
+    `probes` and `references` are all that there are, verified or not.
+    """
 
     path: Path
     info: RunInfo
     trials: list[TrialRecord]
     failovers: list[FailoverRecord]
     excluded: list[Excluded]
+    probes: list[ProbeRecord] = []
+    references: list[ReferenceRecord] = []
 
     @property
     def machines(self) -> set[str]:
@@ -67,16 +84,27 @@ def load_run(folder: Path) -> Run:
             trials.append(record)
         else:
             failovers.append(record)
-    return Run(folder, info, trials, failovers, excluded)
+    probes, references = folder / PROBES_FILE, folder / REFERENCES_FILE
+    return Run(
+        folder, info, trials, failovers, excluded,
+        probes=[typed(data, ProbeRecord, where) for data, where in _lines(probes)] if probes.is_file() else [],
+        references=[typed(data, ReferenceRecord, where) for data, where in _lines(references)]
+        if references.is_file() else [],
+    )  # fmt: skip
 
 
 def read_records(path: Path) -> Iterator[Record]:
     """The records of one trials.jsonl in file order.  Raises RecordError naming the line and field."""
+    return (parse_record(data, where) for data, where in _lines(path))
+
+
+def _lines(path: Path) -> Iterator[tuple[Any, str]]:
+    """What each line holds, and where that is."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 where = f"{path}:{number}"
-                yield parse_record(read_json(line, where), where)
+                yield read_json(line, where), where
 
 
 def parse_record(data: Any, where: str) -> Record:

@@ -1,6 +1,7 @@
 """The driver: interleaving, budget, what stays after failures and interruptions."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,10 +18,10 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
 from lab.bench.command import parse_only
-from lab.bench.driver import Bench, Plan, in_words, pyperf_command
+from lab.bench.driver import Bench, Plan, in_order, in_words, job_command, pyperf_command
 from lab.bench.grid import profile
 from lab.bench.limits import SettingsError
-from lab.bench.point import LOOPS, Point, Profile
+from lab.bench.point import LOOPS, Job, Point, Profile
 from lab.bench.record import RunInfo, Settings
 from lab.bench.results import RunFolder
 from lab.targets.target import TargetError
@@ -65,10 +66,9 @@ def points(*ids, rounds=1, **settings):
     )
 
 
-def a_plan(chosen, *, budget_s=0.0, least=1, most=None, **more):
-    return Plan(
-        profile=Profile(name="quick", budget_s=budget_s, rounds_least=least, rounds_most=most, points=chosen), **more
-    )
+def a_plan(chosen, *, budget_s=0.0, least=1, most=None, jobs=(), **more):
+    held = {"budget_s": budget_s, "rounds_least": least, "rounds_most": most, "points": chosen, "jobs": jobs}
+    return Plan(profile=Profile(name="quick", **held), **more)
 
 
 def bench(tmp_path, plan, command=fake_command, notes=None, name="run"):
@@ -127,6 +127,62 @@ def test_rounds_are_added_while_the_next_one_fits_the_budget(tmp_path):
     wanted = run._wanted
     run._wanted = lambda round_, until_s: round_ < 5 and wanted(round_, until_s)  # time flies in the sixth round
     assert run.measure().rounds == {"write-latency": 5}
+
+
+A_JOB = Job(id="job", suite="write-latency", module="a_job", arguments=("well",), rounds=2, seconds=0.1)
+
+
+@pytest.fixture
+def a_job(tmp_path, monkeypatch):
+    """A module that notes what it was told."""
+    (tmp_path / "a_job.py").write_text(
+        "import pathlib, sys\n"
+        "with open(pathlib.Path(sys.argv[3]) / 'order', 'a') as order:\n"
+        "    order.write(sys.argv[5] + ' job' + chr(10))\n"
+        "print('it went', sys.argv[1])\n"
+        "sys.exit(sys.argv[1] != 'well' and 'lab: it broke')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}")
+
+
+@pytest.mark.process
+def test_a_job_is_measured_in_its_rounds_and_its_last_line_is_told(tmp_path, a_job):
+    notes = Notes()
+    run = bench(tmp_path, a_plan(points(A, rounds=3), least=3, jobs=(A_JOB,)), touch_command, notes)
+    assert (run.measure().finished, run.failures) == (True, [])
+    assert sorted(order_of(run.folder)) == sorted([*((str(n), A) for n in range(3)), ("0", "job"), ("1", "job")])
+    assert notes.notes == ["job: it went well"] * 2
+
+
+@pytest.mark.process
+def test_a_job_that_fails_is_noted_and_the_others_go_on(tmp_path, a_job):
+    job = msgspec.structs.replace(A_JOB, arguments=("badly",), rounds=1)
+    run = bench(tmp_path, a_plan(points(A), jobs=(job,)), touch_command)
+    assert run.measure().finished
+    assert run.failures == ["job, round 1: it broke"]
+    assert ("0", A) in order_of(run.folder)
+
+
+def test_a_job_stands_beside_its_point_behind_it_and_before_it_in_turn():
+    rng, chosen = random.Random(5), points(A, B, C)
+    job = msgspec.structs.replace(A_JOB, beside=B)
+    for round_ in range(20):
+        order = [step.id for step in in_order([job, *chosen], rng, round_)]
+        assert sorted(order) == sorted([A, B, C, "job"])
+        assert order.index("job") - order.index(B) == (1 if round_ % 2 == 0 else -1)
+
+
+def test_a_job_whose_point_is_not_measured_is_measured_all_the_same():
+    job = msgspec.structs.replace(A_JOB, beside=B)
+    assert [step.id for step in in_order([job], random.Random(1), 0)] == ["job"]
+
+
+def test_a_job_is_told_where_which_round_and_where_data_go(tmp_path):
+    folder = RunFolder.create(tmp_path, "run")
+    command = job_command(A_JOB, 4, folder, Path("/data"))
+    assert command[1:] == [
+        "-m", "a_job", "well", "--folder", str(folder.path), "--round", "4", "--data-dir", "/data"
+    ]  # fmt: skip
 
 
 def test_some_suites_get_their_part_of_the_budget():

@@ -89,6 +89,36 @@ def test_every_point_is_possible_and_says_what_it_is(name):
                 assert settings.reads == (float(rest[0]) if rest else 1.0)
 
 
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_point_of_speed_is_possible_and_its_id_says_what_it_is(name):
+    points = profile(name, ("speed",)).points
+    assert len({point.id for point in points}) == len(points)
+    for point in points:
+        settings = point.settings
+        if settings.fault is not None:
+            check_failover(settings)
+        else:
+            check_settings(settings)
+        match point.id.split("/"):
+            case ["bar", "writes", shape, durability, outstanding]:
+                assert shape == f"{settings.voters}+{settings.observers}"
+                assert (settings.durability, str(settings.outstanding)) == (durability, outstanding)
+                assert (settings.reads, settings.attach, settings.value_bytes) == (0.0, "leader", 100)
+            case ["bar", "reads" | "mix" as what, "3+0", outstanding]:
+                assert settings.clients * settings.outstanding == int(outstanding)
+                assert (settings.reads, settings.attach) == (1.0 if what == "reads" else 0.9, "all")
+            case ["bar", "outage", "3+0", fault]:
+                assert (settings.fault, settings.durability) == (fault, "fsync")
+            case ["floor", "null", *_]:
+                assert settings.target == "null"
+
+
+def test_bars_are_measured_in_five_rounds_at_least_and_a_hundred_outages_in_quick():
+    points = {point.id: point for point in profile("quick", ("speed",)).points}
+    assert {point.rounds for id_, point in points.items() if id_.startswith("bar/")} == {5}
+    assert points["bar/outage/3+0/crash"].values == 100
+
+
 def test_values_are_shared_out_over_the_rounds_and_extra_rounds_repeat_the_first():
     point = find_point("election/3+0/crash")
     assert point is not None

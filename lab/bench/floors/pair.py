@@ -1,0 +1,67 @@
+"""Two processes joined by one link of the lab's own kind, each on the CPUs that it is given."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from lab.bench.lifeline import die_with_parent
+from lab.transport.bell import Bell
+from lab.transport.shm import CLIENT_CHANNELS, Channel, ShmLink, create_link_memory
+from lab.transport.waiter import Waiter
+
+QUEUE_BYTES_MAX = 64 << 20
+
+
+class End:
+    """One process's end: its channel, its own bell, the other's, and where it sleeps."""
+
+    def __init__(self, memory_fd: int, side: int, own: Bell, other: Bell) -> None:
+        self.own, self.other = own, other
+        self.link = ShmLink(memory_fd, CLIENT_CHANNELS, side, other, queue_bytes_max=QUEUE_BYTES_MAX)
+        self.channel: Channel = self.link.channels[0]
+        self.waiter = Waiter(own)
+
+    def close(self) -> None:
+        self.waiter.close()
+        self.link.close()
+
+
+@contextmanager
+def pair(partner: Callable[[End], None], cpus: tuple[set[int], set[int]]) -> Iterator[End]:
+    """This process at one end, and a forked one that runs `partner` at the other until this one leaves the block."""
+    memory_fd = create_link_memory(CLIENT_CHANNELS)
+    bells = Bell.create(), Bell.create()
+    before, here = os.sched_getaffinity(0), os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            die_with_parent(here)
+            os.sched_setaffinity(0, cpus[1])
+            partner(End(memory_fd, 1, bells[1], bells[0]))
+        finally:
+            os._exit(0)
+    end = None
+    try:
+        os.sched_setaffinity(0, cpus[0])
+        end = End(memory_fd, 0, bells[0], bells[1])
+        yield end
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.sched_setaffinity(0, before)
+        if end is not None:
+            end.close()
+        for bell in bells:
+            bell.close()
+        os.close(memory_fd)
+
+
+def placements() -> dict[str, tuple[set[int], set[int]]]:
+    """Where two processes may be: on one core, on two, or wherever the kernel puts them."""
+    cpus = sorted(os.sched_getaffinity(0))
+    found = {"same-core": ({cpus[0]}, {cpus[0]}), "unpinned": (set(cpus), set(cpus))}
+    if len(cpus) > 1:
+        found["other-core"] = ({cpus[0]}, {cpus[1]})
+    return found

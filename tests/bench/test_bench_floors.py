@@ -1,0 +1,113 @@
+"""Floors: measured on real processes and files, in sizes of a moment; their records say what, where and how many."""
+
+import os
+import subprocess
+import sys
+
+import orjson
+import pytest
+from bench_fakes import ENVIRONMENT
+
+from lab.bench.floors import codec, disk, hop, ring
+from lab.bench.floors.pair import placements
+from lab.bench.probe import Probe, Where, median_bounds, quantile, record_of
+
+
+@pytest.fixture
+def where(tmp_path):
+    return Where(round=2, data_dir=tmp_path / "data")
+
+
+@pytest.mark.process
+def test_a_hop_is_measured_at_every_placement_and_leaves_this_process_where_it_was(where):
+    before = os.sched_getaffinity(0)
+    probes = list(hop.measure(where, hops=20))
+    assert {probe.name for probe in probes} == {f"floor/hop/{name}" for name in placements()}
+    assert all(len(probe.samples) == 20 and min(probe.samples) > 0 for probe in probes)
+    assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.process
+def test_the_ring_carries_bytes_from_one_process_to_another(where):
+    [probe] = ring.measure(where, windows=2)
+    assert len(probe.samples) == 2
+    assert max(probe.samples) > 0
+    assert probe.facts["frame_bytes"] > 256 * 100
+
+
+def test_syncs_of_four_sizes_leave_no_file(where):
+    probes = list(disk.measure(where, syncs=3))
+    assert [probe.name.rsplit("/", 1)[1] for probe in probes] == ["4KiB", "batch-64", "batch-256", "batch-1024"]
+    sizes = [probe.facts["bytes"] for probe in probes]
+    assert sizes == sorted(sizes)
+    assert list(where.data_dir.iterdir()) == []
+
+
+def test_the_codec_is_measured_alone_and_in_a_batch(where):
+    names = [probe.name for probe in codec.measure(where, samples=2)]
+    assert names == [f"floor/codec/{way}/{count}" for count in (1, 256) for way in ("encode", "decode")]
+
+
+@pytest.mark.process
+def test_the_job_appends_a_record_a_floor(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.bench.floors", "codec", "--folder", tmp_path, "--round", "3",
+         "--data-dir", tmp_path],
+        capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("floor/codec/encode/1 ")
+    records = [orjson.loads(line) for line in (tmp_path / "probes.jsonl").read_bytes().splitlines()]
+    assert len(records) == 4
+    for record in records:
+        assert (record["round"], record["unit"], record["n"]) == (3, "µs", codec.SAMPLES)
+        assert record["low"] <= record["value"] <= record["high"]
+
+
+@pytest.mark.process
+def test_a_floor_that_there_is_not_is_one_line():
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.bench.floors", "ceiling"],
+        capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "lab: 'ceiling' is no floor, allowed: hop, disk, ring, codec\n"
+
+
+@pytest.mark.parametrize(("n", "bounds"), [
+    (5, None),         # not even the extremes bound the median at 95 %
+    (6, (0, 5)),
+    (10, (1, 8)),
+    (100, (39, 60)),
+    (2000, (956, 1043)),
+])  # fmt: skip
+def test_a_median_lies_between_order_statistics(n, bounds):
+    assert median_bounds(n) == bounds
+
+
+@pytest.mark.parametrize("n", [6, 10, 100, 1000, 1001, 5000])
+def test_the_places_are_those_that_the_report_uses(n):
+    from lab.report.statistics import median_estimate
+
+    found = median_estimate(list(range(n)))
+    low, high = median_bounds(n)
+    assert abs(found.low - low) <= 1
+    assert abs(found.high - high) <= 1
+
+
+def test_a_record_has_the_median_its_interval_and_a_p99_where_there_are_enough(tmp_path):
+    few = record_of(Probe(name="x", unit="s", samples=[3.0, 1.0, 2.0]), 0, tmp_path)
+    assert (few.value, few.low, few.high, few.n, few.p99) == (2.0, None, None, 3, None)
+    many = record_of(Probe(name="x", unit="s", samples=list(map(float, range(101)))), 0, tmp_path)
+    assert (many.value, many.low, many.high, many.p99) == (50.0, 40.0, 60.0, 99.0)
+    assert quantile([1.0, 2.0], 0.5) == 1.5
+
+
+def test_a_probe_with_findings_counts_for_nothing(tmp_path):
+    record = record_of(Probe(name="x", unit="s", samples=[1.0], findings=["it was not so"]), 0, tmp_path)
+    assert (record.verified, record.findings) == (False, ["it was not so"])
+
+
+def test_nothing_measured_is_no_record(tmp_path):
+    with pytest.raises(ValueError, match="nothing was measured"):
+        record_of(Probe(name="x", unit="s", samples=[]), 0, tmp_path)
