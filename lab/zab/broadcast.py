@@ -28,7 +28,7 @@ class Broadcast:
 
     def next_batch(self, count: int, body: bytes) -> TxnBatch:
         batch = TxnBatch(self.last_proposed + 1, count, crc32(body), body)
-        self.last_proposed = batch.last
+        self.last_proposed += count
         self.outstanding.append(batch)
         return batch
 
@@ -45,10 +45,13 @@ class Broadcast:
         if zxid <= self.acked[voter]:
             return []
         self.acked[voter] = zxid
+        outstanding = self.outstanding
+        if not outstanding or zxid < outstanding[0].last:  # a frontier moves no further than to what somebody reached
+            return []
         frontier, committed = self._quorum.frontier(self.acked), list[TxnBatch]()
-        while self.outstanding and self.outstanding[0].last <= frontier:
-            committed.append(self.outstanding.popleft())
-            self.last_committed = committed[-1].last
+        while outstanding and (last := outstanding[0].last) <= frontier:
+            committed.append(outstanding.popleft())
+            self.last_committed = last
         return committed
 
     def has_stuck(self) -> bool:

@@ -1,6 +1,6 @@
 """What a leader knows of one learner session (ZooKeeper: LearnerHandler)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lab.zab.broadcast import Broadcast
 from lab.zab.config import PeerId
@@ -26,11 +26,11 @@ class Handler:
     recent_enough: bool = False  # it passed the recency check
     feed: Feed | None = None  # while PULLING
     history_end: Zxid = NO_ZXID  # end of the committed history sent before NEWLEADER, which that one's ack covers
+    to: tuple[PeerId, Session] = field(init=False)
     _owed: tuple[Zxid, int] | None = None  # a proposal not acknowledged yet, and the tick at which that was seen
 
-    @property
-    def to(self) -> tuple[PeerId, Session]:
-        return self.peer, self.session
+    def __post_init__(self) -> None:
+        self.to = (self.peer, self.session)
 
     def lags(self, broadcast: Broadcast | None, tick: int, limit_ticks: int) -> bool:
         """Whether a proposal sent to this voter has stayed unacknowledged for more than `limit_ticks` (zab.md 5.3)."""

@@ -149,10 +149,9 @@ class Leader(LearnerMaster):
     def on_tick(self) -> list[PeerEffect]:
         self._tick += 1
         config, effects = self.state.config, list[PeerEffect]()
-        for peer in sorted(self.handlers):
-            handler = self.handlers[peer]
+        for handler in self._sorted_handlers():
             if self._is_silent(handler) or handler.lags(self._broadcast, self._tick, config.sync_limit_ticks):
-                effects += self.drop(peer)
+                effects += self.drop(handler.peer)
         if self.phase is Phase.BROADCAST and not self._has_quorum():
             self.over = "no quorum of voters is synced"
         elif self.phase is Phase.BROADCAST and self.synchronizer.holds_back and not self._can_commit():
@@ -219,7 +218,8 @@ class Leader(LearnerMaster):
             self.over = f"server {peer} accepted epoch {message.accepted_epoch}, beyond ours {self.epoch} (Z-4)"
             return [*effects, CloseSession(peer, session)]
         may_vote = isinstance(message, FollowerInfo) and message.may_vote
-        handler = self.handlers[peer] = Handler(peer, session, is_voter, may_vote, heard_tick=self._tick)
+        handler = Handler(peer, session, is_voter, may_vote, heard_tick=self._tick)
+        self._admit(handler)
         if self._broadcast and is_voter:
             self._broadcast.reset_ack(peer)  # an older session's acks prove nothing (Z-1)
         if self.epoch:
@@ -357,4 +357,5 @@ class Leader(LearnerMaster):
 
     def _forwarding(self, *, voters: bool) -> tuple[tuple[PeerId, Session], ...]:
         """Sessions that get live traffic: from the step on in which NEWLEADER was sent to them (X-44)."""
-        return tuple(h.to for h in self._sorted_handlers() if h.is_voter is voters and h.stage >= Bootstrap.SYNCING)
+        handlers = self.handlers.values()
+        return tuple([h.to for h in handlers if h.is_voter is voters and h.stage >= Bootstrap.SYNCING])

@@ -15,7 +15,7 @@ class LearnerMaster:
 
     def __init__(self, state: PeerState) -> None:
         self.state = state
-        self.handlers: dict[PeerId, Handler] = {}
+        self.handlers: dict[PeerId, Handler] = {}  # in the order of the peers
         self._synchronizer: Synchronizer | None = None  # once the epoch is known
         self._tick = 0
 
@@ -71,5 +71,11 @@ class LearnerMaster:
             self._synchronizer.forget(peer)
         return self.handlers.pop(peer, None)
 
+    def _admit(self, handler: Handler) -> None:
+        """A session begins; whoever walks the handlers need not sort them."""
+        self.handlers[handler.peer] = handler
+        for peer in sorted(self.handlers):
+            self.handlers[peer] = self.handlers.pop(peer)
+
     def _sorted_handlers(self) -> list[Handler]:
-        return [self.handlers[peer] for peer in sorted(self.handlers)]
+        return list(self.handlers.values())

@@ -130,7 +130,7 @@ class Relay(LearnerMaster):
         if message.leader != self._leader:
             return [*effects, CloseSession(peer, session)]
         handler = Handler(peer, session, is_voter=False, may_vote=False, heard_tick=self._tick)
-        self.handlers[peer] = handler
+        self._admit(handler)
         # If it has accepted a later epoch it will refuse this one, and ask the leader, who steps down (Z-4).
         return [*effects, self._offer(handler)] if self._epoch else effects
 
