@@ -27,12 +27,14 @@ class Overlay:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self.pending: dict[str, Pending] = {}
+        self.versions: dict[str, int] = {}  # of nodes that nothing but writes of data is in flight to: not in `pending`
 
     def look(self, path: str) -> Pending:
         """The node as it will be; whoever changes what is returned changes what comes next."""
         pending = self.pending.get(path)
         if pending is None:
             pending = self.pending[path] = self._applied(path)
+            self.versions.pop(path, None)
         return pending
 
     def copy(self, path: str) -> Pending:
@@ -42,19 +44,27 @@ class Overlay:
             return self._applied(path)
         return Pending(pending.exists, pending.version, pending.children, pending.creates)
 
+    def keep(self, changed: dict[str, Pending]) -> None:
+        """These nodes will be so."""
+        self.pending.update(changed)
+        for path in changed:
+            self.versions.pop(path, None)
+
     def _applied(self, path: str) -> Pending:
         node = self._tree.nodes.get(path)
         if node is None:
             return Pending(False, 0, 0, 0)
-        return Pending(True, node.version, len(node.children or ()), node.creates)
+        version = self.versions.get(path, node.version)
+        return Pending(True, version, len(node.children or ()), node.creates)
 
     def forget(self) -> None:
         """Nothing is in flight: the tree alone says what is."""
         self.pending.clear()
+        self.versions.clear()
 
     @property
     def is_full(self) -> bool:
-        return len(self.pending) >= OVERLAY_PATHS_MAX
+        return len(self.pending) + len(self.versions) >= OVERLAY_PATHS_MAX
 
 
 class Draft:
@@ -72,4 +82,4 @@ class Draft:
         return pending
 
     def keep(self) -> None:
-        self._overlay.pending.update(self._changed)
+        self._overlay.keep(self._changed)

@@ -6,7 +6,7 @@ outstanding.  The arrival order here is the total order of the epoch.
 
 from collections.abc import Sequence
 
-from lab.service.overlay import Draft, Overlay, Pending
+from lab.service.overlay import Draft, Overlay
 from lab.service.requests import Connect, Create, Delete, ErrorCode, Multi, SetData
 from lab.service.transactions import Change, ErrorTxn, MultiErrorTxn, MultiTxn, OpenSessionTxn, SetDataTxn, Txn
 from lab.service.tree import Tree
@@ -34,25 +34,25 @@ class Preparer:
 
     def prepare(self, session: int, attachment: int, requests: Sequence[Prepared], into: list[Txn]) -> None:
         """Append one transaction per request; fewer if multis fill the overlay: the other requests have to wait."""
-        overlay = self._overlay.pending
+        overlay, versions, nodes = self._overlay.pending, self._overlay.versions, self._tree.nodes
         current = self._attachments.get(session) == attachment
         for request in requests:
             if type(request) is SetData and current:  # the hot path: everything else goes through _prepare_one
                 path = request.path
-                pending = overlay.get(path)
-                if pending is None:
-                    node = self._tree.nodes.get(path)
+                if path in overlay:
+                    into.append(self._prepare_one(session, attachment, request))
+                    continue
+                version = versions.get(path)
+                if version is None:
+                    node = nodes.get(path)
                     if node is None:
                         into.append(ErrorTxn(session, request.cxid, ErrorCode.NO_NODE))
                         continue
-                    pending = overlay[path] = Pending(True, node.version, len(node.children or ()), node.creates)
-                elif not pending.exists:
-                    into.append(ErrorTxn(session, request.cxid, ErrorCode.NO_NODE))
-                    continue
-                if request.version != -1 and request.version != pending.version:
+                    version = node.version
+                if request.version != -1 and request.version != version:
                     into.append(ErrorTxn(session, request.cxid, ErrorCode.BAD_VERSION))
                     continue
-                pending.version = version = (pending.version + 1) & VERSION_MASK
+                versions[path] = version = (version + 1) & VERSION_MASK
                 into.append(SetDataTxn(session, request.cxid, path, request.data, version))
             else:
                 into.append(self._prepare_one(session, attachment, request))

@@ -49,6 +49,7 @@ from lab.service.transactions import (
     SetDataTxn,
     Txn,
     encode_txns,
+    is_run_of_sets,
     open_batch,
 )
 from lab.service.tree import Tree
@@ -180,23 +181,41 @@ class Server:
 
     def _deliver(self, batch: TxnBatch, effects: list[ServerEffect]) -> None:
         txns = open_batch(batch) if self._proposals is None else self._proposals.take_delivered()
-        if self._sessions:
-            self._apply_and_answer(batch.first, txns, effects)
-        else:
+        if not self._sessions:
             self._apply(batch.first, txns)
+        elif not self._apply_run(batch.first, txns):
+            self._apply_and_answer(batch.first, txns, effects)
         self.txns_committed += batch.count
         if self._proposals is not None:
             self._proposals.note_applied()
 
     def _apply(self, zxid: int, txns: Sequence[Txn]) -> None:
-        set_data = self.tree.set_data
+        self.applied_zxid = zxid + len(txns) - 1
+        if is_run_of_sets(txns):
+            self.tree.set_run(txns, zxid)
+            return
         for txn in txns:
-            if type(txn) is SetDataTxn:
-                set_data(txn.path, txn.data, txn.version, zxid)
-            else:
-                apply_txn(self.tree, txn, zxid)
+            apply_txn(self.tree, txn, zxid)
             zxid += 1
-        self.applied_zxid = zxid - 1
+
+    def _apply_run(self, zxid: int, txns: Sequence[Txn]) -> bool:
+        """Apply and answer what is nothing but one session's writes of data; False: it is something else."""
+        if not is_run_of_sets(txns):
+            return False
+        session_id, cxids = txns[0].session, [txn.cxid for txn in txns]
+        if len(txns) > 1 and any(txn.session != session_id for txn in txns):
+            return False
+        session = self._sessions.get(session_id)
+        if session is None:
+            self._apply(zxid, txns)
+            return True
+        if not session.takes_run(cxids):
+            return False
+        session.forget_run(len(cxids))
+        self._apply(zxid, txns)
+        versions = [txn.version for txn in txns]
+        self._answer(session, list(map(Done, cxids, range(zxid, zxid + len(txns)), versions)))
+        return True
 
     def _apply_and_answer(self, zxid: int, txns: Sequence[Txn], effects: list[ServerEffect]) -> None:
         """Apply, and answer the sessions attached here; a read behind a write sees the tree right after that write."""
@@ -252,6 +271,7 @@ class Server:
             else:
                 self._answer(session, answer_reads(self.tree, (head,), self.applied_zxid))  # type: ignore[arg-type]
             pending.popleft()
+            session.blocked -= 1
 
     def _answer(self, session: LocalSession, replies: list[Reply]) -> None:
         if not session.out:
@@ -343,6 +363,7 @@ class Server:
             if isinstance(request, GetData | Exists | GetChildren):
                 if pending:
                     pending.append(request)
+                    session.blocked += 1
                 else:
                     reads.append(request)
             elif isinstance(request, Sync):
@@ -351,6 +372,7 @@ class Server:
                     writes = []
                 sync = PendingSync(request.cxid)
                 pending.append(sync)
+                session.blocked += 1
                 self._nonce += 1
                 self._syncs[self._nonce] = (session, sync)
                 if reads:
@@ -394,6 +416,7 @@ class Server:
 
     def _forget(self, session: LocalSession) -> None:
         session.pending.clear()
+        session.blocked = 0
         session.out = []
         if self._by_client.get(session.client) is session:
             del self._by_client[session.client]

@@ -1,5 +1,8 @@
 """Transactions: idempotent results of validated requests, as they are logged and broadcast (zab.md 5.2)."""
 
+from collections.abc import Sequence
+from typing import TypeGuard
+
 import msgspec
 
 from lab.service.errors import UnreadableError
@@ -93,3 +96,11 @@ def open_batch(batch: TxnBatch) -> list[Txn]:
     if len(txns) != batch.count:
         raise UnreadableError(f"transactions {show(batch.first)} to {show(batch.last)}: there are {len(txns)}")
     return txns
+
+
+def is_run_of_sets(txns: Sequence[Txn]) -> TypeGuard[Sequence[SetDataTxn]]:
+    """Whether they are nothing but writes of data, as most batches are."""
+    return set(map(type, txns)) == _SETS
+
+
+_SETS = {SetDataTxn}
