@@ -106,6 +106,12 @@ commands.add_command(cli_sim.selftest)
 @_option("seconds", "length of the measured window", type=float)
 @_option("warmup", "seconds of load before it", type=float)
 @_option("rate", "operations/s over all clients: open loop  [default: closed loop]", type=float, show_default=False)
+@_option(
+    "arrivals",
+    "how that rate arrives: constant, poisson, burst[:size=100], step[:low=0.5,at=0.5], ramp[:low=0], "
+    "sine[:depth=0.5,cycles=2]; the last three follow the window, with the rate as their mean",
+    type=str,
+)
 @_option("cpu_share", "of one CPU for each server  [default: no limit]", type=float, show_default=False)
 @_option("max_outstanding", "uncommitted batches at the leader; 0: unbounded", type=int)
 @_option("batch_txns_max", "transactions in one proposal", type=int)

@@ -56,6 +56,9 @@ BAD = [  # what was typed, what the line must name
     (["trial", "--warmup", "-1"], ["--warmup", "-1"]),
     (["trial", "--rate", "0"], ["--rate", "0"]),
     (["trial", "--rate", "1e300"], ["--rate", "1e+300", "at most 10,000,000"]),
+    (["trial", "--rate", "9", "--arrivals", "normal"], ["--arrivals: 'normal'", "poisson", "burst:size=100"]),
+    (["trial", "--rate", "9", "--arrivals", "burst:size=0"], ["--arrivals: 'size=0'", "1 to 100000"]),
+    (["trial", "--arrivals", "poisson"], ["--arrivals poisson", "--rate"]),
     (["trial", "--cpu-share", "0"], ["--cpu-share", "0"]),
     (["trial", "--cpu-share", "1.5"], ["--cpu-share", "1.5", "at most 1"]),
     (["trial", "--cpu-share", "0.0001"], ["--cpu-share", "0.0001", "0.001"]),
@@ -82,7 +85,7 @@ BAD = [  # what was typed, what the line must name
     (["failover", "--repeats", "0"], ["--repeats", "0"]),
     (["failover", "--transport", "udp"], ["--transport", "udp"]),
     (["failover", "--seconds", "3"], ["--seconds", "lab failover --help"]),
-    (["soak", "--rate", "0"], ["--rate", "0", "more than 0"]),
+    (["soak", "--rate", "0"], ["--rate", "0", "at least 0.001"]),
     (["soak", "--workload", "read-mostly"], ["--reads", "soak"]),
     (["soak", "--durability", "memory"], ["--durability", "memory", "fsync", "buffered"]),
     (["torture", "--durability", "memory"], ["--durability", "memory", "fsync", "buffered"]),
@@ -161,6 +164,7 @@ def test_defaults_are_the_documented_ones(capsys):
         "--target": "own", "--voters": "3", "--observers": "0", "--transport": "shm", "--durability": "fsync",
         "--reads": "0.0", "--clients": "1", "--outstanding": "64", "--value-bytes": "100", "--keys": "1000",
         "--seconds": "5.0", "--warmup": "1.0", "--seed": "1", "--attach": "leader", "--rate": "closed loop",
+        "--arrivals": "constant",
         "--max-outstanding": "0", "--batch-txns-max": "4096", "--distribution": "uniform", "--death-detection": "pidfd",
     }.items():  # fmt: skip
         described = text.split(f" {option} ", 1)[1].split(" --", 1)[0]

@@ -214,7 +214,15 @@ def in_words(record: Record) -> str:
     kinds = ", ".join(f"{kind} p50 {use.p50:,.0f} p99 {use.p99:,.0f} us" for kind, use in record.latency_us.items())
     limit = ", limited by the client" if record.client_limited else ""
     budget = ", WITHOUT its CPU budget" if record.settings.cpu_share is not None and record.budget == "none" else ""
-    return f"{record.ops_per_s:,.0f} operations/s, {kinds}, {verdict}{limit}{budget}"
+    return f"{record.ops_per_s:,.0f} operations/s, {kinds}, {verdict}{limit}{budget}{_schedule_text(record)}"
+
+
+def _schedule_text(record: TrialRecord) -> str:
+    """What an open loop's numbers suffer from."""
+    if record.open_loop is None:
+        return ""
+    late = ", the generator was late" if record.open_loop.generator_late else ""
+    return late + ("" if record.open_loop.reached else ", rate not reached")
 
 
 def _last_words(log: IO[bytes]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from lab.client.history import COLUMNS, History
+from lab.client.history import OPEN_LOOP_COLUMNS, History
 
 _LENGTH = struct.Struct("<Q")
 
@@ -29,7 +29,7 @@ class _Header(msgspec.Struct, frozen=True):
 
 def write_history(history: History, path: Path) -> None:
     """The file appears under its name once it is complete.  Raises HandoverError."""
-    names = [name for name, _ in COLUMNS]
+    names = list(history.columns)
     header = msgspec.msgpack.encode(_Header(history.client, history.sessions, len(history), names))
     unfinished = path.with_suffix(".unfinished")
     try:
@@ -50,7 +50,7 @@ def read_history(path: Path) -> History:
         try:
             (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
             header = msgspec.msgpack.decode(file.read(length), type=_Header)
-            history = History(header.client, header.sessions)
+            history = History(header.client, header.sessions, open_loop=OPEN_LOOP_COLUMNS[0][0] in header.columns)
             for name in header.columns:
                 history.columns[name].fromfile(file, header.rows)
         except (struct.error, msgspec.MsgspecError, EOFError, KeyError, ValueError) as error:

@@ -8,14 +8,14 @@ was sent and has no answer in the journal is of unknown outcome, whether the ans
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
 from lab.bench.handover import HandoverError
-from lab.bench.recorder import Decoding, Part, Recorder, Sampler
+from lab.bench.recorder import Decoding, Intended, Part, Recorder, Sampler
 from lab.client.history import History
 from lab.targets.opening import Answers
 from workloads import Generator
@@ -79,7 +79,7 @@ class Journal:
     def arrived(self, session: int, frame: bytes | None, count: int, now_ns: int) -> None:
         self._note(_Arrived(session, count, now_ns, self._sampler.sampled(frame, count)))
 
-    def finish(self, generator: Generator, intended_ns: Sequence[int] | None, path: Path) -> int:  # noqa: ARG002
+    def finish(self, generator: Generator, intended: Intended | None, path: Path) -> int:  # noqa: ARG002
         """It is all there already; returns how many operations were noted."""
         os.close(self._fd)
         return self._operations

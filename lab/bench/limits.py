@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
+from lab.bench.arrivals import ArrivalsError, parse_arrivals
 from lab.bench.record import Settings
 from workloads import Workload, WorkloadError, load_workload, refine, workload_named, workload_of
 
 SERVERS_MAX = 13  # zab.md 2: what an ensemble of this lab is made of
+RATE_LEAST, RATE_MOST = 0.001, 10_000_000  # operations/s
 CPU_SHARE_LEAST = 0.001  # the kernel's: a millisecond in a second
 
 TARGETS = ("own", "null", "zookeeper")
@@ -27,7 +29,7 @@ FAULTS = ("crash", "freeze", "partition")
 LOAD_FIELDS = (
     "target", "voters", "observers", "transport", "durability", "workload", "reads", "clients", "outstanding",
     "value_bytes", "keys", "distribution", "zipf_s", "seconds", "warmup", "seed", "attach", "rate", "cpu_share",
-    "placement", "fault", "repeats",
+    "arrivals", "placement", "fault", "repeats",
 )  # fmt: skip
 FOREIGN_FIELDS = {
     "null": (*(field for field in LOAD_FIELDS if field not in ("fault", "repeats")), "wait"),
@@ -35,6 +37,7 @@ FOREIGN_FIELDS = {
 }
 FOREIGN_FAULTS = {"zookeeper": ("crash", "freeze")}
 
+DEFAULT_ARRIVALS = Settings().arrivals
 WORKLOAD_FIELDS = ("reads", "value_bytes", "keys", "distribution", "zipf_s")  # settings that parametrize the workload
 
 
@@ -71,7 +74,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "warmup": _between(0.0, 3600.0),
     "seed": _between(0, (1 << 63) - 1),
     "attach": _one_of(*ATTACHMENTS),
-    "rate": _above_zero(10_000_000),
+    "rate": ((lambda rate: RATE_LEAST <= rate <= RATE_MOST), f"at least {RATE_LEAST:g}, at most {RATE_MOST:,}"),
     "cpu_share": ((lambda share: CPU_SHARE_LEAST <= share <= 1), f"at least {CPU_SHARE_LEAST:g}, at most 1"),
     "max_outstanding": _between(0, 1 << 20),
     "batch_txns_max": _between(1, 1 << 20),
@@ -120,6 +123,12 @@ def check_settings(settings: Settings) -> Settings:
     if settings.anatomy and settings.reads == 1.0:
         raise SettingsError("--anatomy: follows writes, and --reads 1 asks for none")
     _check_target(settings)
+    try:
+        parse_arrivals(settings.arrivals)
+    except ArrivalsError as error:
+        raise SettingsError(f"--arrivals: {error}") from error
+    if settings.arrivals != DEFAULT_ARRIVALS and settings.rate is None:
+        raise SettingsError(f"--arrivals {settings.arrivals}: a closed loop has no schedule; add --rate OPS")
     workload_of_settings(settings)
     return settings
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from lab.bench.arrivals import ConstantArrivals, Pace
+from lab.bench.arrivals import parse_arrivals
 from lab.bench.handover import HandoverError
 from lab.bench.journal import Journal
 from lab.bench.lifeline import die_with_parent
@@ -44,13 +44,13 @@ from lab.bench.loadspec import (
     encode,
 )
 from lab.bench.recorder import Part, Recorder, ReplyMismatchError
+from lab.bench.schedule import Pace, Schedule
 from lab.targets.errors import OpeningError
 from lab.targets.opening import Sessions, open_sessions
 from workloads import workload_named
 
 BATCH_OPERATIONS_MAX = 4096
 BATCH_BYTES_MAX = 256 << 10
-OPEN_LOOP_OUTSTANDING_MAX = 100_000  # a system that falls further behind is overloaded: what is due waits here
 LOOK_NS = 2_000_000  # how often a process that never sleeps looks at its descriptors
 STEP_TIMEOUT_S = 60.0  # for one frame of the set-up, or one sync
 NEVER_NS = 1 << 62
@@ -80,9 +80,10 @@ class Load:
         self._next_cxid = 1
         self._turn = 0  # which session comes first: they take turns
         self._sends = False
-        self._arrivals: ConstantArrivals | None = None
+        self._schedule: Schedule | None = None
+        self._is_held = False  # something is due that the limit, or the lack of a session, holds back
+        self._held_ns = 0  # when that was so last
         self._pace: Pace | None = None
-        self._issued = 0  # of the arrivals
         self._window: Measure | None = None
         self._mark_ns = NEVER_NS  # the next end of the window
         self._cpu_ns = 0
@@ -101,7 +102,7 @@ class Load:
             now = time.monotonic_ns()
             if arrived:
                 self._take(arrived, now)
-            sent = self._sends and (self._send_open(now) if self._arrivals else self._send_closed(now))
+            sent = self._sends and (self._send_open(now) if self._schedule else self._send_closed(now))
             if now >= self._mark_ns:
                 self._on_mark(now)
             if self._stop_ns != NEVER_NS and (not self._total or now >= self._stop_ns):
@@ -149,18 +150,23 @@ class Load:
 
     def _send_open(self, now: int) -> int:
         """Send what is due, spread evenly over the attached sessions; returns how many were sent."""
-        assert self._arrivals is not None
-        attached = self._sessions.attached
-        due = min(self._arrivals.due(now) - self._issued, OPEN_LOOP_OUTSTANDING_MAX - self._total)
-        if not attached or due <= 0:
+        schedule, attached = self._schedule, self._sessions.attached
+        assert schedule is not None
+        room = self._spec.outstanding - self._total if attached else 0
+        due = schedule.due(now, room + 1)
+        if self._is_held:
+            self._held_ns = now
+        self._is_held = due > room
+        due = min(due, room)
+        if not due:
             return 0
         sent, self._turn = 0, self._turn + 1
         for place in range(len(attached)):
             index = attached[(self._turn + place) % len(attached)]
             count = min((due - sent) // (len(attached) - place), self._batch_max)
-            if count > 0:
-                sent += self._send(index, count)
-        self._issued += sent
+            if count > 0 and self._send(index, count):
+                schedule.issue(count, self._held_ns)
+                sent += count
         return sent
 
     def _send(self, index: int, count: int) -> int:
@@ -185,11 +191,15 @@ class Load:
     def _wake_ns(self) -> int:
         """Until when there is nothing to do if nothing arrives."""
         wake = min(self._mark_ns, self._stop_ns)
-        if self._arrivals is not None and self._sends and self._sessions.attached:
-            wake = min(wake, self._arrivals.time_of(self._issued))
+        if self._schedule is not None and self._sends and self._has_room():
+            wake = min(wake, self._schedule.next_ns)
         if self._pace is not None and self._sends and self._sessions.attached and self._total < self._spec.outstanding:
             wake = min(wake, self._pace.next_ns())
         return wake
+
+    def _has_room(self) -> bool:
+        """Whether what is due may be sent; else an arrival makes room, or a session comes back."""
+        return bool(self._sessions.attached) and self._total < self._spec.outstanding
 
     # -- the first write of an epoch
 
@@ -221,7 +231,7 @@ class Load:
             return True
         if not data:
             return False
-        match decode_command(data):
+        match command := decode_command(data):
             case Setup():
                 self._set_up()
                 self._answer(Ready())
@@ -229,10 +239,12 @@ class Load:
                 self._settle()
                 self._answer(Ready())
             case Start():
-                self._start()
+                self._start(command.origin_ns)
                 self._answer(Ready())
             case Measure() as window:
                 self._window, self._mark_ns = window, window.start_ns
+                if self._schedule is not None:
+                    self._schedule.measure(window.start_ns, window.end_ns)
             case Await(epoch):
                 self._awaited = epoch
                 self._answer_await()
@@ -249,14 +261,16 @@ class Load:
     def _answer(self, record: Answer) -> None:
         self._commands.send(encode(record))
 
-    def _start(self) -> None:
+    def _start(self, origin_ns: int) -> None:
         gc.collect()
         gc.freeze()
         gc.disable()  # nothing of the loop makes cycles, and a pause would be measured as latency
-        if self._spec.rate is not None:
-            self._arrivals = ConstantArrivals(self._spec.rate, time.monotonic_ns(), self._spec.phase)
-        if self._spec.pace is not None:
-            self._pace = Pace(self._spec.pace, time.monotonic_ns())
+        spec = self._spec
+        if spec.rate is not None:
+            arrivals = parse_arrivals(spec.arrivals)
+            self._schedule = Schedule(arrivals, spec.rate, spec.seed, spec.client, spec.clients, origin_ns)
+        if spec.pace is not None:
+            self._pace = Pace(spec.pace, time.monotonic_ns())
         self._sends = True
 
     def _set_up(self) -> None:
@@ -302,26 +316,18 @@ class Load:
             self._cpu_ns, self._mark_ns = cpu_ns, self._window.end_ns
         if now >= self._window.end_ns:
             self._mark_ns = NEVER_NS
-            self._answer(Measured(cpu_ns - self._cpu_ns, self._lag_ns(self._window)))
-
-    def _lag_ns(self, window: Measure) -> int:
-        """By how much operations of the window were sent late, 99th percentile."""
-        if self._arrivals is None:
-            return 0
-        recorder, number, lags = self._recorder, 0, list[int]()
-        assert isinstance(recorder, Recorder), "a journal keeps no times"
-        for count, sent_ns, part in zip(recorder.count, recorder.sent_ns, recorder.part, strict=True):
-            if part == Part.LOAD:
-                if window.start_ns <= sent_ns < window.end_ns:
-                    lags += [sent_ns - intended for intended in self._arrivals.times(number, count)]
-                number += count
-        lags.sort()
-        return max(0, lags[len(lags) * 99 // 100]) if lags else 0
+            self._answer(Measured(cpu_ns - self._cpu_ns))
 
     def _report(self) -> None:
         self._stop_ns = NEVER_NS
-        intended = self._arrivals.times(0, self._issued) if self._arrivals is not None else None
-        self._answer(Reported(self._recorder.finish(self._generator, intended, Path(self._spec.history))))
+        schedule, window = self._schedule, self._window
+        operations = self._recorder.finish(self._generator, schedule, Path(self._spec.history))
+        if schedule is None or window is None:
+            self._answer(Reported(operations))
+            return
+        set_up = operations - schedule.issued
+        asked, asked_until_end = schedule.asked(window.start_ns, window.end_ns)
+        self._answer(Reported(operations, asked, set_up + asked_until_end))
 
 
 def _recorder(spec: LoadSpec, sessions: Sessions, read_share: float) -> Recorder | Journal:

@@ -18,13 +18,17 @@ class Window(Protocol):
     def cpu_s(self) -> float:
         """Of all load processes together."""
 
-    @property
-    def lag_us(self) -> float:
-        """Open loop: how late operations were sent, 99th percentile; closed loop: 0."""
-
 
 class Load(Protocol):
     """The load processes of one trial."""
+
+    @property
+    def asked(self) -> int:
+        """Open loop, after `finish`: how many operations were meant to be sent within the window."""
+
+    @property
+    def asked_until_end(self) -> int:
+        """As `asked`, from the beginning, set-up included, until the window's end."""
 
     def start(self) -> None:
         """Start the processes and open their sessions."""

@@ -1,6 +1,5 @@
 """The load processes of a trial, as the harness sees them: started, told what to do, and ended whatever they do."""
 
-import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ DRAIN_S = 10.0
 REPORT_TIMEOUT_S = 300.0  # after the drain: decoding takes some microseconds for each operation
 ANSWER_TIMEOUT_S = 10.0
 WINDOW_LEAD_NS = 5_000_000  # commands reach the processes well within it
+OPEN_LOOP_OUTSTANDING_MAX = 100_000  # a system that falls further behind is overloaded: what is due waits at the client
 READS_CHECKED_MAX = 1_000_000  # of all load processes together
 PATIENCE_MS = 10_000.0
 
@@ -48,7 +48,6 @@ class Window(msgspec.Struct, frozen=True):
     start_ns: int
     end_ns: int
     cpu_s: float  # of all load processes together
-    lag_us: float  # open loop: how late operations were sent, 99th percentile of the worst process; closed loop: 0
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -86,14 +85,14 @@ class Loaders:
         self._folder, self._seed, self._look_out = folder, seed, look_out
         self._processes: list[LoadProcess] = []
         self._is_started = False
+        self.asked = self.asked_until_end = 0
 
     def start(self) -> None:
         """Start the processes and open their sessions."""
-        phases = random.Random(f"arrivals of {self._seed}")
         for client in range(self._clients):
             connector = self._connectors.pop(0)
             self._processes.append(LoadProcess(client, connector, self._folder, self._look_out))
-            self._processes[-1].tell(self._spec(client, connector, phases.random()))
+            self._processes[-1].tell(self._spec(client, connector))
         self._hear(Ready, OPEN_TIMEOUT_S + ANSWER_TIMEOUT_S)
 
     def setup(self) -> None:
@@ -119,13 +118,13 @@ class Loaders:
         self._tell(Measure(start_ns, end_ns))
         measured = self._hear(Measured, seconds + ANSWER_TIMEOUT_S)
         cpu_s = sum(each.cpu_ns for each in measured) / 1e9
-        return Window(start_ns, end_ns, cpu_s, max(each.lag_ns for each in measured) / 1e3)
+        return Window(start_ns, end_ns, cpu_s)
 
     def begin(self) -> None:
         """Start sending, until `finish`; a second call does nothing."""
         if not self._is_started:
             self._is_started = True
-            self._tell(Start())
+            self._tell(Start(time.monotonic_ns() + WINDOW_LEAD_NS))
             self._hear(Ready, ANSWER_TIMEOUT_S)
 
     def first_ack(self, after_epoch: int, timeout_s: float) -> Ack:
@@ -142,7 +141,9 @@ class Loaders:
     def finish(self) -> list[History]:
         """Stop sending, wait for what is outstanding, and take over what every client did and saw."""
         self._tell(Stop(DRAIN_S))
-        self._hear(Reported, DRAIN_S + REPORT_TIMEOUT_S)
+        reported = self._hear(Reported, DRAIN_S + REPORT_TIMEOUT_S)
+        self.asked = sum(each.asked for each in reported)
+        self.asked_until_end = sum(each.asked_until_end for each in reported)
         histories = []
         for process in self._processes:
             histories.append(read_history(process.history))
@@ -160,7 +161,7 @@ class Loaders:
             close_all(connector.fds)
         self._processes, self._connectors = [], []
 
-    def _spec(self, client: int, connector: Connector, phase: float) -> LoadSpec:
+    def _spec(self, client: int, connector: Connector) -> LoadSpec:
         settings, clients = self._settings, self._clients
         eager = settings.fault is not None
         return LoadSpec(
@@ -169,9 +170,10 @@ class Loaders:
             workload=workload_of(self._params).name,
             params=msgspec.to_builtins(self._params),
             connector=connector.text,
-            outstanding=1 if eager else settings.outstanding,
-            rate=None if settings.rate is None else settings.rate / clients,
-            phase=phase,
+            outstanding=_outstanding(settings),
+            rate=settings.rate,
+            arrivals=settings.arrivals,
+            clients=clients,
             pace=None,
             eager=eager,
             patience_ms=_patience_ms(settings),
@@ -194,6 +196,13 @@ class Loaders:
         channels = {process.channel.fileno(): process for process in self._processes}
         for fd in readable(channels, deadline, self._look_out):
             channels[fd].hear(Ready, 0.0)
+
+
+def _outstanding(settings: Settings) -> int:
+    """Operations in flight of one load process: so many, in an open loop at most."""
+    if settings.fault is not None:
+        return 1
+    return settings.outstanding if settings.rate is None else OPEN_LOOP_OUTSTANDING_MAX
 
 
 def _patience_ms(settings: Settings) -> float:

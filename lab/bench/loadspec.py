@@ -23,9 +23,10 @@ class LoadSpec(_Record, tag=1, frozen=True):
     workload: str
     params: dict[str, Any]
     connector: str
-    outstanding: int  # closed loop: operations in flight, over all sessions
-    rate: float | None  # open loop: operations/s of this process
-    phase: float  # open loop: of a period, by which this process's schedule is shifted
+    outstanding: int  # operations in flight, over all sessions; open loop: at most
+    rate: float | None  # open loop: operations/s of all processes together
+    arrivals: str  # open loop: the process (`lab.bench.arrivals`)
+    clients: int  # how many processes share it
     pace: float | None  # closed loop: at most so many operations/s of this process
     eager: bool  # decode every reply at once, to answer Await: for few operations
     patience_ms: float
@@ -44,7 +45,9 @@ class Settle(_Record, tag=3, frozen=True):
 
 
 class Start(_Record, tag=4, frozen=True):
-    """Begin to send; Ready at once."""
+    """Begin to send; Ready at once.  Open loop: by a schedule that begins at `origin_ns` of the monotonic clock."""
+
+    origin_ns: int = 0
 
 
 class Measure(_Record, tag=5, frozen=True):
@@ -72,7 +75,6 @@ class Ready(_Record, tag=20, frozen=True):
 
 class Measured(_Record, tag=21, frozen=True):
     cpu_ns: int  # of this process between the two ends of the window
-    lag_ns: int  # open loop: how late operations of the window were sent, 99th percentile
 
 
 class Acknowledged(_Record, tag=22, frozen=True):
@@ -86,6 +88,8 @@ class Acknowledged(_Record, tag=22, frozen=True):
 
 class Reported(_Record, tag=23, frozen=True):
     operations: int
+    asked: int = 0  # open loop: how many were meant to be sent within the window
+    asked_until_end: int = 0  # and since the beginning, set-up included, until its end
 
 
 class Broken(_Record, tag=24, frozen=True):

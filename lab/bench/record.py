@@ -6,6 +6,7 @@ Schema history
    `anatomy`.
    Suite `speed`; `probes.jsonl` and `references.jsonl` beside the trials.
    Both records `target_version`.
+   Settings has `arrivals`, TrialRecord `open_loop`; `client_lag_us` is without waiting for operations in flight.
 """
 
 from typing import Any
@@ -89,6 +90,21 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     closers: dict[str, int] = {}  # "number role" of the voter that closed the quorum: sampled batches
 
 
+class OpenLoop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an open loop asked of the window, and what its generator made of it."""
+
+    offered: int  # operations that were meant to be sent within the window
+    offered_per_s: float
+    reached: bool  # as many were answered in it, to 1 %
+    backlog: int  # meant to be sent by the window's end, and not answered then
+    unsent: int  # of them: not even sent
+    held: int  # sent late because as many were in flight as may be, or no session was attached
+    lag_us: Percentiles | None  # how late operations were sent once nothing but the generator kept them; None: none was
+    service_us: dict[str, Percentiles]  # per kind: latency from the actual time of sending
+    generator_cpu: float  # of a CPU, by each load process
+    generator_late: bool  # the lag is more than half of the latency at p99: this is no latency of the system
+
+
 class PyperfLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which pyperf value this record stands behind."""
 
@@ -134,6 +150,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seed: int = 1
     attach: str = "leader"
     rate: float | None = None  # operations/s over all clients, open loop; None: closed loop
+    arrivals: str = "constant"  # open loop: the process (`lab.bench.arrivals`)
     cpu_share: float | None = None
     max_outstanding: int = 0
     batch_txns_max: int = 4096
@@ -179,6 +196,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     servers: list[ServerUse]
     client_cpu_s: float
     client_lag_us: float  # open loop: how late the generator sent, 99th percentile; closed loop: 0
+    open_loop: OpenLoop | None = None  # closed loop: None
     client_limited: bool  # the load processes used over 90 % of a CPU each: the servers' limit was not reached
     budget: str = "none"  # mechanism behind cpu_share
     cpus: dict[str, list[int]] = {}  # that `server 1`, `client 0` ... were held to; empty: free, or not recorded yet

@@ -47,6 +47,16 @@ class Decoding(Protocol):
     def without_reads(self, frame: bytes) -> bytes: ...
 
 
+class Intended(Protocol):
+    """What a schedule says about operations that were sent (`lab.bench.schedule.Schedule`)."""
+
+    @property
+    def intended_ns(self) -> "array[int]": ...
+
+    @property
+    def held_ns(self) -> "array[int]": ...
+
+
 class Sampler:
     """Lets frames of replies pass as long as there are few reads, then drops most reads from them."""
 
@@ -112,24 +122,28 @@ class Recorder:
 
     # -- afterwards
 
-    def finish(self, generator: Generator, intended_ns: Sequence[int] | None, path: Path) -> int:
+    def finish(self, generator: Generator, intended: Intended | None, path: Path) -> int:
         """Write the history to `path`; returns how many operations it holds.  As `history`; HandoverError."""
-        history = self.history(generator, intended_ns)
+        history = self.history(generator, intended)
         write_history(history, path)
         return len(history)
 
-    def history(self, generator: Generator, intended_ns: Sequence[int] | None) -> History:
+    def history(self, generator: Generator, intended: Intended | None) -> History:
         """Decode everything, once: the frames are gone afterwards.
 
-        `intended_ns`: for the operations of Part.LOAD, if they were to be sent at given times.  Costs 0.5 us of CPU a
+        `intended`: of the operations of Part.LOAD, if they were to be sent at given times.  Costs 0.5 us of CPU a
         write and 1.5 us a checked read.  Raises ReplyMismatchError.
         """
         answered = [self._answered(index, generator) for index in range(len(self._logs))]
-        history = History(self.client, self._sessions.ids)
+        history = History(self.client, self._sessions.ids, open_loop=intended is not None)
         columns = history.columns
         for name in _ANSWERED:
             self._order(columns[name], [by_name.pop(name) for by_name in answered])  # popped: they are large
-        self._add_requests(columns, generator, intended_ns)
+        self._add_requests(columns, generator)
+        if intended is None:
+            columns["sent_ns"].extend(self._actual_ns())
+        else:
+            self._add_intended(columns, intended)
         return history
 
     def _order(self, column: "array[int]", by_session: "list[array[int]]") -> None:
@@ -141,12 +155,9 @@ class Recorder:
             if part != Part.SYNC:
                 column.extend(by_session[session][begin : begin + count])
 
-    def _add_requests(
-        self, columns: "dict[str, array[int]]", generator: Generator, intended_ns: Sequence[int] | None
-    ) -> None:
-        """The columns that are known without an answer."""
-        intended_taken = 0
-        for session, first, count, sent_ns, part in self._batches():
+    def _add_requests(self, columns: "dict[str, array[int]]", generator: Generator) -> None:
+        """The columns that are known without an answer, less the times."""
+        for session, first, count, _, part in self._batches():
             if part == Part.SYNC:
                 continue
             columns["session"].extend(_constant(session, count))
@@ -157,11 +168,25 @@ class Recorder:
             else:
                 columns["kind"].extend(generator.kinds(first, count))
                 columns["key"].extend(generator.keys(first, count))
-            if intended_ns is not None and part == Part.LOAD:
-                columns["sent_ns"].extend(intended_ns[intended_taken : intended_taken + count])
-                intended_taken += count
-            else:
-                columns["sent_ns"].extend(_constant(sent_ns, count))
+
+    def _actual_ns(self) -> "array[int]":
+        """When each operation was sent."""
+        column = array("q")
+        for _, _, count, sent_ns, part in self._batches():
+            if part != Part.SYNC:
+                column.extend(_constant(sent_ns, count))
+        return column
+
+    def _add_intended(self, columns: "dict[str, array[int]]", intended: Intended) -> None:
+        """The times of an open loop.  The set-up's operations were meant to be sent when they were."""
+        actual = columns["actual_ns"] = self._actual_ns()
+        held, before = columns["held_ns"], len(actual) - len(intended.intended_ns)
+        columns["sent_ns"].extend(actual[:before])
+        columns["sent_ns"].extend(intended.intended_ns)
+        held.extend(_constant(0, before))
+        batches = [count for _, _, count, _, part in self._batches() if part == Part.LOAD]
+        for count, held_ns in zip(batches, intended.held_ns, strict=True):
+            held.extend(_constant(held_ns, count))
 
     def _batches(self) -> Iterator[tuple[int, int, int, int, int]]:
         return zip(self.session, self.first, self.count, self.sent_ns, self.part, strict=True)

@@ -3,9 +3,18 @@
 import statistics
 from collections.abc import Sequence
 
-from lab.bench.record import PHASES, Anatomy, FailoverRecord, Record, Settings, SoakRecord, TortureRecord, TrialRecord
-
-RATE_REACHED = 0.95  # below it an open loop falls behind its schedule
+from lab.bench.record import (
+    PHASES,
+    Anatomy,
+    FailoverRecord,
+    OpenLoop,
+    Percentiles,
+    Record,
+    Settings,
+    SoakRecord,
+    TortureRecord,
+    TrialRecord,
+)
 
 
 def summary(record: Record) -> str:
@@ -31,7 +40,7 @@ def _trial(record: TrialRecord) -> list[str]:
             f"  server {server.id} {server.role:9} cpu {server.cpu_s:.2f} s, sent {server.bytes_sent / 1e6:,.1f} MB, "
             f"rss {server.rss_mb:.0f} MB{throttled}"
         )
-    lines.append(f"  clients cpu {record.client_cpu_s:.2f} s, late by {record.client_lag_us:,.0f} us (p99)")
+    lines.append(f"  clients cpu {record.client_cpu_s:.2f} s")
     if record.cpus:
         lines.append("  " + ", ".join(f"{name} on CPU {_cpus(held)}" for name, held in record.cpus.items()))
     if record.anatomy is not None:
@@ -40,8 +49,8 @@ def _trial(record: TrialRecord) -> list[str]:
         given = f"{settings.cpu_share:g} of a CPU for each server ({record.budget})"
         missing = "WITHOUT the CPU budget asked for: none can be set here"
         lines.append(f"  {missing if record.budget == 'none' else given}")
-    if settings.rate is not None and record.reads + record.writes + 1 < RATE_REACHED * settings.rate * record.seconds:
-        lines.append("  the rate asked for was not reached: these latencies are those of a growing backlog")
+    if record.open_loop is not None:
+        lines += [f"  {line}" for line in open_loop_lines(record.open_loop, record.ops_per_s)]
     if record.client_limited:
         lines.append("  the load processes were the limit: this is not the servers' capacity")
     if record.errors or record.unknown:
@@ -140,7 +149,8 @@ def _ensemble(settings: Settings) -> str:
 def _loop(settings: Settings) -> str:
     if settings.rate is None:
         return f"{settings.clients} x {settings.outstanding} outstanding"
-    return f"open loop, {settings.rate:,.6g}/s from {settings.clients} client{'s' if settings.clients > 1 else ''}"
+    clients = f"{settings.clients} client{'s' if settings.clients > 1 else ''}"
+    return f"open loop, {settings.arrivals} arrivals of {settings.rate:,.6g}/s from {clients}"
 
 
 def _verdict(record: Record | TortureRecord | SoakRecord) -> list[str]:
@@ -149,3 +159,25 @@ def _verdict(record: Record | TortureRecord | SoakRecord) -> list[str]:
     if record.verified:
         return [f"  verified: {checked}"]
     return [f"  NOT VERIFIED: {checked}", *(f"    {finding}" for finding in checks.findings)]
+
+
+def open_loop_lines(record: OpenLoop, achieved_per_s: float) -> list[str]:
+    """What a reader of these latencies must know; lines."""
+    lag = "nothing was sent" if record.lag_us is None else _lag_text(record.lag_us)
+    lines = [
+        f"offered {record.offered_per_s:,.0f}/s, achieved {achieved_per_s:,.0f}/s, "
+        f"{record.backlog:,} unanswered at the window's end; {lag}"
+    ]
+    if not record.reached:
+        lines.append("the rate asked for was not reached: these latencies are those of a growing backlog")
+    if record.held:
+        lines.append(f"{record.held:,} operations had to wait for others in flight, or for a server")
+    if record.generator_late:
+        lines.append(
+            "the load generator was late: more than half of the slowest latencies is its own, not the servers'"
+        )
+    return lines
+
+
+def _lag_text(lag: Percentiles) -> str:
+    return f"sent late by p50 {lag.p50:,.0f}  p99 {lag.p99:,.0f}  max {lag.max:,.0f} us"

@@ -30,11 +30,11 @@ def completed(histories: Sequence[History], start_ns: int, end_ns: int) -> dict[
             )  # fmt: skip
             ends.append(done[chosen])
             latencies.append(ends[-1] - column(history, "sent_ns")[chosen])
-        found[kind] = (_joined(latencies), _joined(ends))
+        found[kind] = (joined(latencies), joined(ends))
     return found
 
 
-def _joined(parts: Sequence[Nanoseconds]) -> Nanoseconds:
+def joined(parts: Sequence[Nanoseconds]) -> Nanoseconds:
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 

@@ -13,9 +13,10 @@ from lab.bench.latency import encode_histogram, percentiles, series
 from lab.bench.limits import check_settings, workload_of_settings
 from lab.bench.load_protocol import Load, MakeLoad, Window
 from lab.bench.machine import describe_commit, describe_machine
+from lab.bench.open_loop import open_loop
 from lab.bench.placement import Placed, available_cpus, check_placement
 from lab.bench.progress import Reporter, Silent
-from lab.bench.record import Anatomy, Checks, PyperfLink, Settings, TrialRecord
+from lab.bench.record import Anatomy, Checks, OpenLoop, PyperfLink, Settings, TrialRecord
 from lab.bench.results import now_text
 from lab.bench.tally import Nanoseconds, common_digest, completed, outcomes, unknown_writes, used
 from lab.bench.trace_file import check_writable, write_trace
@@ -113,6 +114,7 @@ class _Seen(msgspec.Struct, frozen=True):
     after: list[Usage]
     roles: dict[int, str]
     histories: list[History]
+    asked: tuple[int, int]
     replicas: list[ReplicaState]
     hops: list[HopMarks]  # empty without anatomy
 
@@ -144,7 +146,8 @@ def _observe(settings: Settings, target: Target, load: Load, shown: Reporter) ->
     shown.doing("verifying", 1.0, 0.0)
     histories = load.finish()
     replicas = target.replicas(unknown_writes(histories))
-    return _Seen(started_at, budget, cpus, window, before, after, roles, histories, replicas, hops)
+    asked = load.asked, load.asked_until_end
+    return _Seen(started_at, budget, cpus, window, before, after, roles, histories, asked, replicas, hops)
 
 
 def _marking(settings: Settings, target: Target) -> Marking | None:
@@ -173,6 +176,13 @@ def _measured(settings: Settings, seen: _Seen) -> dict[str, Any]:
     seconds = (end_ns - start_ns) / 1e9
     done = completed(seen.histories, start_ns, end_ns)
     reads, writes = (len(done[kind][0]) for kind in (Kind.READ, Kind.WRITE))
+    populations = _populations(done, start_ns, end_ns)
+    scheduled: OpenLoop | None = None
+    if settings.rate is not None:
+        cpu_s = seen.window.cpu_s
+        latency_us = populations["latency_us"]
+        scheduled = open_loop(settings, seen.histories, start_ns, end_ns, *seen.asked, latency_us, cpu_s)
+    lag_us = scheduled.lag_us if scheduled is not None else None
     return {
         "started_at": seen.started_at,
         "seconds": seconds,
@@ -183,10 +193,11 @@ def _measured(settings: Settings, seen: _Seen) -> dict[str, Any]:
         "writes": writes,
         "errors": outcomes(seen.histories, Outcome.FAILED, start_ns, end_ns),
         "unknown": outcomes(seen.histories, Outcome.UNKNOWN, start_ns, end_ns),
-        **_populations(done, start_ns, end_ns),
+        **populations,
         "servers": used(seen.before, seen.after, seen.roles, end_ns - start_ns),
         "client_cpu_s": seen.window.cpu_s,
-        "client_lag_us": seen.window.lag_us,
+        "client_lag_us": 0.0 if lag_us is None else lag_us.p99,
+        "open_loop": scheduled,
         "client_limited": seen.window.cpu_s > CLIENT_LIMIT * seconds * settings.clients,
         "budget": seen.budget,
         "cpus": seen.cpus,

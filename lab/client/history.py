@@ -40,13 +40,21 @@ COLUMNS = (  # name, meaning; all are signed 64-bit
 )
 
 
+OPEN_LOOP_COLUMNS = (
+    ("actual_ns", "monotonic clock when it was sent indeed"),
+    ("held_ns", "until when something else than the sender kept it from being sent; 0: nothing did"),
+)
+
+
 class History:
     """All operations of one client, one row each, in the order of sending."""
 
-    def __init__(self, client: int, sessions: list[int]) -> None:
+    def __init__(self, client: int, sessions: list[int], *, open_loop: bool = False) -> None:
         self.client = client
         self.sessions = sessions  # session ids; a session that moved keeps its id
-        self.columns: dict[str, array[int]] = {name: array("q") for name, _ in COLUMNS}
+        self.columns: dict[str, array[int]] = {
+            name: array("q") for name, _ in (COLUMNS + OPEN_LOOP_COLUMNS if open_loop else COLUMNS)
+        }
 
     def __len__(self) -> int:
         return len(self.columns["kind"])

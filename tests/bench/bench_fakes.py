@@ -170,8 +170,8 @@ class FakeTarget:
 
 
 class FakeWindow:
-    def __init__(self, start_ns, end_ns, cpu_s=0.5, lag_us=0.0):
-        self.start_ns, self.end_ns, self.cpu_s, self.lag_us = start_ns, end_ns, cpu_s, lag_us
+    def __init__(self, start_ns, end_ns, cpu_s=0.5):
+        self.start_ns, self.end_ns, self.cpu_s = start_ns, end_ns, cpu_s
 
 
 class FakeAck:
@@ -181,6 +181,8 @@ class FakeAck:
 
 class FakeLoad:
     """Load processes that wrote one key some times; a watch of failovers, too."""
+
+    asked = asked_until_end = 0
 
     def __init__(self, target, writes=10, window=None, fail_at=None):
         self.target, self.calls, self.fail_at = target, [], fail_at

@@ -1,4 +1,4 @@
-"""Percentiles, histograms, series, schedules and history files: what a population is turned into and rests on."""
+"""Percentiles, histograms, series and history files: what a population is turned into and rests on."""
 
 from pathlib import Path
 
@@ -8,7 +8,6 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.bench.arrivals import ConstantArrivals
 from lab.bench.handover import read_history, write_history
 from lab.bench.latency import HIGHEST_NS, encode_histogram, percentiles, series
 from lab.client.history import COLUMNS, History
@@ -47,19 +46,6 @@ def test_a_series_counts_tenths_of_a_second_and_the_rest() -> None:
     done = np.array([0, 99_999_999, 100_000_000, 249_999_999]) + 7
     assert series(done, 7, 250_000_007) == [2, 1, 1]
     assert series(np.empty(0, np.int64), 7, 250_000_007) == [0, 0, 0]
-
-
-@given(st.floats(0.5, 1e6), st.floats(0, 1, exclude_max=True), st.integers(0, 10**12))
-def test_what_is_due_is_what_was_meant_to_be_sent_by_then(rate: float, phase: float, now: int) -> None:
-    arrivals = ConstantArrivals(rate, 5_000, phase)
-    due = arrivals.due(now)
-    assert arrivals.time_of(due) > now
-    assert due == 0 or arrivals.time_of(due - 1) <= now + 1
-    assert list(arrivals.times(due, 3)) == [arrivals.time_of(due + i) for i in range(3)]
-
-
-def test_a_schedule_has_its_rate() -> None:
-    assert ConstantArrivals(10_000.0, 0, 0.0).due(999_999_999) == 10_000
 
 
 def a_history(rows: int) -> History:

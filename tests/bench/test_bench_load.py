@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,10 +147,13 @@ def test_an_open_loop_sends_at_its_rate_and_times_from_the_schedule(ensemble: Fa
         window = load.run(0.3)
         histories = load.finish()
     check(ensemble, histories)
-    assert window.lag_us > 0
+    intended = np.sort(np.concatenate([column(history, "sent_ns") for history in histories]))
+    within = intended[(intended >= window.start_ns) & (intended < window.end_ns)]
+    assert np.diff(within) == pytest.approx(500_000, abs=1), "the clients take turns"
+    assert load.asked == len(within) == pytest.approx(600, abs=1)
     for history in histories:
-        intended = column(history, "sent_ns")[rows(history, key=0).min() + 30 :]
-        assert np.diff(intended) == pytest.approx(1_000_000, abs=2)
+        assert (column(history, "actual_ns") >= column(history, "sent_ns")).all()
+        assert not column(history, "held_ns").any()
 
 
 def test_an_open_loop_that_was_held_up_counts_the_waiting_as_latency(ensemble: FakeEnsemble, tmp_path: Path) -> None:
@@ -163,7 +167,52 @@ def test_an_open_loop_that_was_held_up_counts_the_waiting_as_latency(ensemble: F
         (history,) = load.finish()
     latencies = (column(history, "done_ns") - column(history, "sent_ns"))[22:]
     assert latencies.max() > 50_000_000
+    lag = (column(history, "actual_ns") - column(history, "sent_ns"))[22:]
+    assert lag.max() > 50_000_000, "it was the generator"
     check(ensemble, [history])
+
+
+@pytest.mark.parametrize("limit", [100_000, 10])
+def test_a_server_that_stalls_lets_every_operation_wait_that_was_meant_to_be_sent_meanwhile(
+    ensemble: FakeEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """However few are in flight: latency counts from the intended time, so none of the waiting is omitted."""
+    monkeypatch.setattr("lab.bench.loaders.OPEN_LOOP_OUTSTANDING_MAX", limit)
+    with loading(ensemble, tmp_path, rate=1000.0) as load:
+        load.warm(0.05)
+        frozen_ns = time.monotonic_ns()
+        ensemble.freeze(1)
+        load.warm(0.2)
+        thawed_ns = time.monotonic_ns()
+        ensemble.thaw(1)
+        load.warm(0.1)
+        (history,) = load.finish()
+    check(ensemble, [history])
+    sent, actual, held, done = (column(history, name) for name in ("sent_ns", "actual_ns", "held_ns", "done_ns"))
+    stalled = (sent > frozen_ns) & (sent < thawed_ns)
+    assert np.count_nonzero(stalled) >= 199
+    assert (done[stalled] - sent[stalled] >= thawed_ns - sent[stalled]).all()
+    assert np.count_nonzero(held > sent) >= (180 if limit == 10 else 0)
+    if limit == 10:
+        in_flight = [np.count_nonzero((actual <= at) & (done > at)) for at in actual[22:]]
+        assert max(in_flight) <= 10
+        assert (held <= actual).all()
+    else:
+        assert not held.any()
+
+
+@pytest.mark.parametrize("arrivals", ["poisson", "burst:size=20", "ramp"])
+def test_what_an_open_loop_asked_of_its_window_is_told(ensemble: FakeEnsemble, tmp_path: Path, arrivals: str) -> None:
+    with loading(ensemble, tmp_path, rate=3000.0, clients=2, arrivals=arrivals) as load:
+        load.warm(0.05)
+        window = load.run(0.3)
+        load.warm(0.05)
+        histories = load.finish()
+    check(ensemble, histories)
+    intended = np.concatenate([column(history, "sent_ns") for history in histories])
+    assert load.asked == np.count_nonzero((intended >= window.start_ns) & (intended < window.end_ns))
+    assert load.asked_until_end == np.count_nonzero(intended < window.end_ns)
+    assert load.asked == pytest.approx(900, rel=0.15)
 
 
 def test_a_server_that_dies_leaves_unknown_writes_and_the_load_goes_on(ensemble: FakeEnsemble, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from lab.bench.arrivals import parse_arrivals
 from lab.bench.recorder import SAMPLE_EVERY, Part, Recorder, ReplyMismatchError
+from lab.bench.schedule import Schedule
 from lab.client.history import History, Kind, Outcome
 from lab.client.load_sessions import LoadSessions, decode_answers
 from lab.service.requests import Created, Data, Done, Failed, MultiDone, MultiFailed, encode_frame
@@ -141,5 +143,14 @@ def test_an_open_loop_has_its_intended_times_in_the_history() -> None:
     made.sent(0, 1, 5, 90, Part.SETUP)
     made.sent(0, 6, 2, 100, Part.LOAD)
     made.sent(1, 8, 1, 101, Part.LOAD)
-    history = made.history(WRITES, [11, 12, 13])
-    assert of(history, "sent_ns") == [[90] * 5 + [11, 12, 13]]
+    schedule = Schedule(parse_arrivals("constant"), 1e9, 1, 0, 1, 11)
+    for count, held_ns in ((2, 0), (1, 95)):
+        schedule.issue(count, held_ns)
+    history = made.history(WRITES, schedule)
+    assert of(history, "sent_ns", "actual_ns", "held_ns") == [
+        [90] * 5 + [11, 12, 13], [90] * 5 + [100, 100, 101], [0] * 7 + [95]
+    ]  # fmt: skip
+
+
+def test_a_closed_loop_has_no_times_but_that_of_sending() -> None:
+    assert "actual_ns" not in recorder().history(WRITES, None).columns

@@ -11,7 +11,7 @@ import pyperf
 import pytest
 from bench_fakes import MACHINE, a_failover, a_trial
 
-from lab.bench.record import FailoverRecord, RecordError, RunInfo, Settings, TrialRecord
+from lab.bench.record import FailoverRecord, RecordError, RunInfo, TrialRecord
 from lab.bench.results import (
     RunFolder,
     append_hlog,
@@ -156,13 +156,6 @@ def test_summaries_say_what_matters():
         assert part in text
     assert "NOT VERIFIED" in summary(a_trial(verified=False))
     assert "median     66.0" in summary(a_failover())
-
-
-@pytest.mark.parametrize(("rate", "reached"), [(50.0, True), (52.0, True), (60.0, False), (1e-9, True)])
-def test_an_open_loop_that_falls_behind_is_told(rate, reached):
-    text = summary(a_trial(settings=Settings(rate=rate, clients=2)))
-    assert "from 2 clients" in text
-    assert ("backlog" not in text) == reached
 
 
 def test_finished_results_name_no_folder_of_the_machine(tmp_path):
