@@ -1,10 +1,11 @@
 """The points of the suite `speed`: how fast the lab is, against bars, floors and a reference measured beside it.
 
 Every section is a function from the profile's name to its points, with ids `bar/...`, `knob/...`, `curve/...`,
-`budget/...`, `floor/...`.  All sections together have about a minute in `smoke`, in one round, and a quarter of an hour
-in `quick`.
+`budget/...`, `floor/...`, `anatomy/...`.  All sections together have about a minute in `smoke`, in one round, and a
+quarter of an hour in `quick`.
 """
 
+from lab.bench.anatomy_grid import anatomy_points
 from lab.bench.knob_grid import knob_points
 from lab.bench.point import Job, Point, Shape, Timing, point_of, settings_of, shape_text
 from lab.bench.record import Settings
@@ -21,7 +22,10 @@ GROWN: tuple[Shape, ...] = ((3, 0), (3, 2), (3, 4), (5, 0), (7, 0))  # what a se
 
 
 def speed_points(profile: str) -> tuple[Point, ...]:
-    return (*bars(profile), *null_servers(profile), *knob_points(profile), *curves(profile), *budgets(profile))
+    return (
+        *bars(profile), *null_servers(profile), *knob_points(profile), *curves(profile), *budgets(profile),
+        *anatomy_points(profile),
+    )  # fmt: skip
 
 
 def speed_jobs(profile: str) -> tuple[Job, ...]:

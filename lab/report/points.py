@@ -10,7 +10,13 @@ from lab.report.statistics import Sample, process_means
 
 DURABILITIES = ("memory", "buffered", "fsync")
 ATTACHMENTS = ("leader", "followers", "observers", "all")
-KNOBS = ("max_outstanding", "batch_txns_max", "leader_serves", "placement")  # said only where they are turned
+KNOBS = (
+    "max_outstanding",
+    "batch_txns_max",
+    "leader_serves",
+    "placement",
+    "anatomy",
+)  # said only where they are turned
 
 USUAL = Settings()
 
@@ -188,6 +194,7 @@ _SAID: dict[str, Callable[[Settings], str]] = {
     "batch_txns_max": lambda s: _up_to(s.batch_txns_max, "write a batch", "writes a batch"),
     "leader_serves": lambda s: "the leader serves" if s.leader_serves else "the leader serves nobody",
     "placement": lambda s: f"placed {s.placement}",
+    "anatomy": lambda s: "marked" if s.anatomy else "unmarked",
 }
 
 

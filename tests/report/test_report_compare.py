@@ -108,6 +108,7 @@ def turned(records, suite="speed", **changes):
         ("batch-txns-max", {"batch_txns_max": 16}, "up to 16 writes a batch"),
         ("leader-serves", {"leader_serves": False}, "the leader serves nobody"),
         ("placement", {"placement": "together"}, "placed together"),
+        ("anatomy", {"anatomy": True}, "marked"),
     ],
 )
 def test_a_knob_of_one_run_is_compared_with_its_usual_value(run_of, axis, values, named):

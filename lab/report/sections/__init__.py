@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from lab.report.reading import Run
 from lab.report.section import Section
-from lab.report.sections import parts, speed
+from lab.report.sections import anatomy, parts, speed
 
-SECTIONS: tuple[Callable[[Run], Section | None], ...] = (speed.section, parts.section)
+SECTIONS: tuple[Callable[[Run], Section | None], ...] = (speed.section, anatomy.section, parts.section)
 
 
 def sections(run: Run) -> list[Section]:
