@@ -255,6 +255,12 @@ def soak(as_json: bool, data_dir: Path | None, results: Path, reports: Path, nam
 @DISTRIBUTION
 @DEATH_DETECTION
 @DATA_DIR
+@click.option(
+    "--prototype",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="a reference pipeline to run beside ours in speed, see lab/bench/reference.py",
+)
 @RESULTS
 @REPORTS
 def bench(results: Path, reports: Path, **asked: Any) -> int:

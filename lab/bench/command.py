@@ -12,6 +12,7 @@ from lab.bench.limits import SettingsError, check_settings, workload_settings
 from lab.bench.placement import available_cpus, check_placement
 from lab.bench.point import SUITES
 from lab.bench.progress import reporter
+from lab.bench.reference import reference_jobs
 from lab.bench.results import RunFolder, default_name
 
 
@@ -34,6 +35,7 @@ def run_bench(
     distribution: str | None,
     death_detection: str,
     data_dir: Path | None,
+    prototype: Path | None = None,
 ) -> Outcome:
     """Measure; `results` gets a new folder.  What ends it early is raised, and stderr says what was kept."""
     overrides: dict[str, object] = {**workload_settings(workload), "death_detection": death_detection}
@@ -41,9 +43,11 @@ def run_bench(
     if distribution is not None:
         overrides["distribution"] = distribution
     suites = parse_only(only)
-    plan = Plan(
-        profile=profile_of(profile, suites), only=suites, overrides=overrides, seed=seed, data_dir=data_dir, argv=argv
-    )
+    chosen = profile_of(profile, suites)
+    if prototype is not None:
+        chosen = msgspec.structs.replace(chosen, jobs=(*chosen.jobs, *reference_jobs(chosen.points, prototype)))
+        argv = _without_folder(argv, prototype)
+    plan = Plan(profile=chosen, only=suites, overrides=overrides, seed=seed, data_dir=data_dir, argv=argv)
     for point in plan.points:
         check_settings(point.settings)
     plan, left_out = within(plan, len(available_cpus()))
@@ -71,6 +75,11 @@ def within(plan: Plan, cpus: int) -> tuple[Plan, list[str]]:
             left_out.append(f"left out: {point.id}: {error}")
     profile = msgspec.structs.replace(plan.profile, points=tuple(kept))
     return msgspec.structs.replace(plan, profile=profile), left_out
+
+
+def _without_folder(argv: tuple[str, ...], script: Path) -> tuple[str, ...]:
+    """Results are made to be shared: of the reference they keep its name, not where it lies on this machine."""
+    return tuple(word.replace(str(script), script.name) for word in argv)
 
 
 def parse_only(text: str | None) -> tuple[str, ...]:
