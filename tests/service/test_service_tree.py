@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lab.service.paths import is_valid_path
 from lab.service.requests import Stat
-from lab.service.tree import Tree, parent_of
+from lab.service.transactions import SetDataTxn
+from lab.service.tree import STALE_MAX, Tree, parent_of
 
 CHANGES = st.lists(
     st.tuples(st.sampled_from("cds"), st.sampled_from(("/a", "/b", "/a/x", "/a/y", "/b/z")), st.binary(max_size=3)),
@@ -147,7 +148,8 @@ def test_large_snapshot_comes_in_chunks_and_no_chunks_are_the_empty_tree():
 
 
 PRINT_DIGEST = """
-from lab.service.tree import Tree
+from lab.service.transactions import SetDataTxn
+from lab.service.tree import STALE_MAX, Tree
 tree = Tree()
 for i in range(50):
     tree.create(f"/node-{i}", str(i).encode(), i + 1)
@@ -186,3 +188,20 @@ def test_digest_is_the_same_in_every_process():
 )
 def test_paths(path: str, valid: bool):
     assert is_valid_path(path) is valid
+
+
+def test_the_digest_is_of_the_content_however_often_it_is_read() -> None:
+    read, unread = Tree(), Tree()
+    for tree in (read, unread):
+        for n in range(STALE_MAX + 100):
+            tree.create(f"/{n}", b"", n + 1)
+    for zxid in range(1 << 16, (1 << 16) + 3 * STALE_MAX):
+        path, data = f"/{zxid % (STALE_MAX + 7)}", zxid.to_bytes(4, "big")
+        for tree in (read, unread):
+            tree.set_run([SetDataTxn(1, 1, path, data, zxid & 0xFFFF)], zxid)
+        if not zxid % 5:
+            _ = read.digest
+    for tree in (read, unread):
+        tree.set_data("/3", b"last words", 9, 1 << 20)
+        tree.delete("/3", (1 << 20) + 1)  # its new share was never counted in one of them
+    assert read.digest == unread.digest == Tree.load(unread.chunks()).digest
