@@ -74,17 +74,19 @@ def test_a_run_without_parts_has_no_section_on_them(tmp_path):
 def test_without_a_reference_the_times_stand_alone(tmp_path):
     found = section(a_run(tmp_path / "r", a_file()))
     assert found.sentences == ["Not compared with the last reference: there was none when this run was measured."]
-    [table] = found.tables
-    assert table.header == ["part", "what is done", "per", "n", "CPU (95 %)"]
-    assert table.rows[0][:4] == ["core/leader/1", "what core/leader/1 does", "write", "5"]
-    assert table.rows[0][4].startswith("15.3 µs (15")
-    assert table.rows[1][4].startswith("418 ns (41")
+    times, meanings = found.tables
+    assert times.header == ["part", "n", "per", "CPU (95 %)"]
+    assert times.rows[0][:3] == ["core/leader/1", "5", "write"]
+    assert times.rows[0][3].startswith("15.3 µs (15")
+    assert times.rows[1][3].startswith("418 ns (41")
+    assert meanings.rows[1] == ["tree/set/256: what tree/set/256 does"]
+    assert found.figures == []
 
 
 def test_against_the_reference_every_part_has_a_verdict(tmp_path):
     now = a_file(times={**TIMES, "tree/load": 1600.0}, core_leader_1=0.7, tree_set_256=1.3)
     found = section(a_run(tmp_path / "r", now, a_file(commit="0ld")))
-    rows = {row[0]: row[5:] for row in found.tables[0].rows}
+    rows = {row[0]: row[4:] for row in found.tables[0].rows}
     assert rows["core/leader/1"][0] == "15.3 µs"
     assert rows["core/leader/1"][1] == "−30 % (−32 to −28 %, n = 5)"
     assert [rows[name][2] for name in TIMES] == ["faster", "slower", "equivalent (within 5 %)"]
@@ -97,16 +99,28 @@ def test_against_the_reference_every_part_has_a_verdict(tmp_path):
     )
 
 
+def test_the_figure_has_a_line_for_each_part_that_both_have(tmp_path):
+    now = a_file(times={**TIMES, "tree/load": 1600.0}, core_leader_1=0.7, tree_set_256=1.3)
+    [figure] = section(a_run(tmp_path / "r", now, a_file())).figures
+    assert [(row.part, row.verdict) for row in figure.rows] == [
+        ("core/leader/1", "better"), ("tree/set/256", "worse"), ("yardstick", "equivalent"),
+    ]  # fmt: skip
+    [ax] = figure.draw(figure.rows).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == [row.part for row in figure.rows]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["faster (1)", "slower (1)", "equivalent (1)"]
+
+
 def test_a_reference_of_another_machine_is_not_compared_with(tmp_path):
     found = section(a_run(tmp_path / "r", a_file(), a_file(machine="elsewhere")))
     assert found.sentences == ["Not compared with the last reference: machine elsewhere then, here now."]
-    assert len(found.tables[0].header) == 5
+    assert len(found.tables[0].header) == 4
 
 
 def test_one_process_has_no_interval_and_no_verdict(tmp_path):
     found = section(a_run(tmp_path / "r", a_file(processes=1), a_file()))
-    assert {row[7] for row in found.tables[0].rows} == {"undecided (too few to have an interval)"}
-    assert {row[4] for row in found.tables[0].rows} == {"15 µs", "410 ns", "550 ns"}
+    assert found.figures == []
+    assert {row[6] for row in found.tables[0].rows} == {"undecided (too few to have an interval)"}
+    assert {row[3] for row in found.tables[0].rows} == {"15 µs", "410 ns", "550 ns"}
 
 
 def test_both_pages_have_the_table(tmp_path):

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from lab.report.compare import CompareRow, compare_parts
+from lab.report.figures import parts_change
 from lab.report.parts import YARDSTICK, Part, Parts, differing_machines, parts_of, reference_of
 from lab.report.reading import Run
-from lab.report.section import Section
+from lab.report.rows.parts import part_change_rows
+from lab.report.section import Section, SectionFigure
 from lab.report.statistics import estimate
 from lab.report.style import duration, interval
 from lab.report.tables import Table
@@ -14,6 +16,10 @@ _LEAD = (
     "Each part of a server by itself, in processes of its own, in CPU time per operation; the number behind a name is "
     "the size of a batch or a frame. Every part checked what it had done. A process counts with the least of its "
     "values, since whatever else the machine does only adds to them; intervals are over processes."
+)
+_HOW_TO_READ = (
+    "Each line is a part; a point left of 100 % takes less CPU than for the last reference. Grey is the range that "
+    "counts as equal, and bars that reach into it are undecided."
 )
 _WORDS = {"better": "faster", "worse": "slower"}
 
@@ -25,9 +31,13 @@ def section(run: Run) -> Section | None:
     problem = "there was none when this run was measured" if then is None else differing_machines(then, now)
     rows = [] if then is None or problem else compare_parts(then, now)
     said = [f"Not compared with the last reference: {problem}."] if then is None or problem else _against(then, rows)
+    changed = part_change_rows(rows)
     return Section(
-        name="parts", title="Where the CPU goes, part by part", lead=_LEAD, sentences=said, tables=[_table(now, rows)]
-    )
+        name="parts", title="Where the CPU goes, part by part", lead=_LEAD, sentences=said,
+        tables=[_table(now, rows), _meanings(now)],
+        figures=[SectionFigure("parts-change", parts_change.TITLE, changed, parts_change.draw, _HOW_TO_READ)]
+        if changed else [],
+    )  # fmt: skip
 
 
 def _against(then: Parts, rows: Sequence[CompareRow]) -> list[str]:
@@ -47,21 +57,24 @@ def _word(row: CompareRow) -> str:
 
 def _table(now: Parts, rows: Sequence[CompareRow]) -> Table:
     found = {row.configuration: row for row in rows}
-    header = ["part", "what is done", "per", "n", "CPU (95 %)"]
-    if rows:
-        header[4:] = ["CPU (95 %)", "reference", "against it (95 %)", "verdict"]
+    header = ["part", "n", "per", "CPU (95 %)", *(["reference", "against it (95 %)", "verdict"] if rows else [])]
     return Table(
-        "CPU time of single parts",
-        header,
+        "CPU time of single parts", header,
         [_cells(part, found.get(part.name), len(header)) for part in now.parts.values()],
-    )
+    )  # fmt: skip
 
 
 def _cells(part: Part, row: CompareRow | None, columns: int) -> list[str]:
     mean = estimate(part.sample)
     low, high = (None if bound is None else bound / 1e3 for bound in (mean.low, mean.high))
-    cells = [part.name, part.what, part.per, str(mean.n), duration(mean.value / 1e3) + interval(low, high)]
+    cells = [part.name, str(mean.n), part.per, duration(mean.value / 1e3) + interval(low, high)]
     if row is not None:
         _, _, then, _, difference, verdict = row.cells
         cells += [then, difference, verdict.replace(row.verdict.word, _word(row))]
     return [*cells, *("–",) * (columns - len(cells))]
+
+
+def _meanings(now: Parts) -> Table:
+    return Table(
+        "What the parts are", ["part: what is done"], [[f"{one.name}: {one.what}"] for one in now.parts.values()]
+    )
