@@ -177,9 +177,7 @@ class Learner:
     def on_tick(self) -> list[PeerEffect]:
         self._idle_ticks += 1
         config = self.state.config
-        # A relay need not have come as far as BROADCAST: the leader itself serves whoever does not want to wait for it.
-        is_short = self.phase is Phase.BROADCAST or (self.phase is Phase.DISCOVERY and self.is_relayed)
-        limit = config.sync_limit_ticks if is_short else config.init_limit_ticks
+        limit = config.sync_limit_ticks if self.phase is Phase.BROADCAST else config.init_limit_ticks
         effects = self.relay.on_tick() if self.relay else []
         if self._idle_ticks > limit:
             self.over = f"nothing heard from {self.show_master()} for {limit} ticks"

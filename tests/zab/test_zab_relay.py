@@ -364,7 +364,7 @@ def test_a_relay_that_does_not_bring_it_level_is_followed_by_the_leader_itself(e
         case "closed":
             party.step(SessionClosed(RELAY, session_of(party)))
         case "silence":
-            for _ in range(CONFIG.sync_limit_ticks + 1):
+            for _ in range(CONFIG.init_limit_ticks + 1):
                 party.step(Tick())
         case "refused epoch":
             party.peer.state_of_zab.save_accepted_epoch(5)
