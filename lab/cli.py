@@ -58,8 +58,8 @@ def _workload_option(field: str, help_: str, kind: Any) -> Callable[[F], F]:
     return _option(field, text, default=None, show_default=False, type=kind)
 
 
-BY = ("target", "shape", "durability", "transport", "max-outstanding", "batch-txns-max", "leader-serves", "placement",
-      "anatomy")  # fmt: skip
+BY = ("target", "shape", "durability", "transport", "max-outstanding", "batch-txns-max", "leader-serves", "relays",
+      "placement", "anatomy")  # fmt: skip
 DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="where servers keep their data  [/var/tmp]")
 RESULTS = click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 REPORTS = click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
@@ -70,6 +70,7 @@ DEATH_DETECTION = _option(
     "death_detection", "how servers learn of a peer's end", type=click.Choice(["pidfd", "heartbeat"])
 )
 WAIT = _option("wait", "what a process does with nothing to do", type=click.Choice(["adaptive", "blocking", "spin"]))
+RELAYS = _option("relays", "followers that relay to the observers; 0: the leader sends to each", type=int)
 ENSEMBLE = _options(
     _option("target", "the system to measure", type=NotYet(["own", "null", "zookeeper"])),
     _option("voters", "servers that vote", type=int),
@@ -80,6 +81,7 @@ ENSEMBLE = _options(
     _option("seed", "of the workload and the servers", type=int),
     _option("attach", "servers that clients hold sessions to",
             type=click.Choice(["leader", "followers", "observers", "all"])),
+    RELAYS,
     DEATH_DETECTION,
     WAIT,
     DATA_DIR,
@@ -158,6 +160,7 @@ def failover(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
 @commands.command()
 @_option("voters", "servers that vote", type=int)
 @_option("observers", "servers that only learn", default=2, type=int)
+@RELAYS
 @_option("durability", "of an acknowledged write", type=click.Choice(["fsync", "buffered"]))
 @WORKLOAD
 @_option("reads", "share of operations that are reads  [default: 0.5]", default=None, show_default=False, type=float)

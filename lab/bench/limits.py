@@ -78,6 +78,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "cpu_share": ((lambda share: CPU_SHARE_LEAST <= share <= 1), f"at least {CPU_SHARE_LEAST:g}, at most 1"),
     "max_outstanding": _between(0, 1 << 20),
     "batch_txns_max": _between(1, 1 << 20),
+    "relays": _between(0, SERVERS_MAX - 1),
     "snap_count": _between(0, 1 << 30),
     "placement": _one_of(*PLACEMENTS),
     "wait": _one_of(*WAITS),
@@ -105,6 +106,10 @@ def check_settings(settings: Settings) -> Settings:
         raise SettingsError("--attach observers: there is none, allowed: leader, followers, all (or --observers 1)")
     if settings.attach == "followers" and settings.voters < 2:
         raise SettingsError("--attach followers: a single voter leads, allowed: leader, observers, all (or --voters 3)")
+    if settings.relays >= settings.voters:
+        raise SettingsError(f"--relays {settings.relays}: allowed: below --voters {settings.voters}, for one leads")
+    if settings.relays and not settings.observers:
+        raise SettingsError(f"--relays {settings.relays}: there is no observer, allowed: 0 (or --observers 1)")
     if not settings.leader_serves and total == 1:
         raise SettingsError("--leader-serves: no, and a single server leads: nobody would serve, allowed: yes")
     if not settings.leader_serves and settings.attach == "leader":

@@ -2,8 +2,8 @@
 
 Schema history
 1: first version.
-2: Settings has `leader_serves`, `placement`, `anatomy` and `wait` (which was blocking before), TrialRecord `cpus` and
-   `anatomy`.
+2: Settings has `leader_serves`, `relays`, `placement`, `anatomy` and `wait` (which was blocking before),
+   TrialRecord `cpus` and `anatomy`.
    Suite `speed`; `probes.jsonl` and `references.jsonl` beside the trials.
    Both records `target_version`.
    Settings has `arrivals`, TrialRecord `open_loop`; `client_lag_us` is without waiting for operations in flight.
@@ -154,6 +154,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cpu_share: float | None = None
     max_outstanding: int = 0
     batch_txns_max: int = 4096
+    relays: int = 0  # followers that relay to the observers in the leader's place
     leader_serves: bool = True  # off: clients attach to followers and observers only
     placement: str = "free"  # of processes on CPUs while they are measured
     snap_count: int = 0  # transactions between snapshots of a server's own disk; 0: none, as in records without it

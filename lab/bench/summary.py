@@ -143,7 +143,9 @@ def _loop_of(settings: Settings) -> str:
 
 
 def _ensemble(settings: Settings) -> str:
-    return f"{settings.voters} voters + {settings.observers} observers, {settings.transport}, {settings.durability}"
+    relays = f" behind {settings.relays} relay{'s' if settings.relays > 1 else ''}" if settings.relays else ""
+    ensemble = f"{settings.voters} voters + {settings.observers} observers{relays}"
+    return f"{ensemble}, {settings.transport}, {settings.durability}"
 
 
 def _loop(settings: Settings) -> str:

@@ -48,6 +48,7 @@ def make_own(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTarge
         batch_txns_max=settings.batch_txns_max,
         snap_count=settings.snap_count,
         leader_serves=settings.leader_serves,
+        relays=settings.relays,
         finalize_early=settings.finalize_early,
         data_dir=data_dir,
         seed=settings.seed,

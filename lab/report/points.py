@@ -14,6 +14,7 @@ KNOBS = (
     "max_outstanding",
     "batch_txns_max",
     "leader_serves",
+    "relays",
     "placement",
     "anatomy",
 )  # said only where they are turned
@@ -193,6 +194,7 @@ _SAID: dict[str, Callable[[Settings], str]] = {
     "max_outstanding": lambda s: _up_to(s.max_outstanding, "batch at a time", "batches at a time"),
     "batch_txns_max": lambda s: _up_to(s.batch_txns_max, "write a batch", "writes a batch"),
     "leader_serves": lambda s: "the leader serves" if s.leader_serves else "the leader serves nobody",
+    "relays": lambda s: f"{s.relays} relay{'s' if s.relays > 1 else ''}" if s.relays else "no relay",
     "placement": lambda s: f"placed {s.placement}",
     "anatomy": lambda s: "marked" if s.anatomy else "unmarked",
 }

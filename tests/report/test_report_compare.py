@@ -107,6 +107,7 @@ def turned(records, suite="speed", **changes):
         ("max-outstanding", {"max_outstanding": 1}, "one batch at a time"),
         ("batch-txns-max", {"batch_txns_max": 16}, "up to 16 writes a batch"),
         ("leader-serves", {"leader_serves": False}, "the leader serves nobody"),
+        ("relays", {"relays": 2}, "2 relays"),
         ("placement", {"placement": "together"}, "placed together"),
         ("anatomy", {"anatomy": True}, "marked"),
     ],
