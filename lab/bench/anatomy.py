@@ -112,7 +112,8 @@ def sampled_writes(histories: Sequence[History], every: int, start_ns: int, end_
         rows = np.flatnonzero(chosen)
         moments = np.full((len(rows), len(CHAIN)), MISSING, dtype=np.int64)
         moments[:, _AT["intended"]] = sent[rows]
-        moments[:, _AT["sent"]] = column(history, "left_ns")[rows] if "left_ns" in history.columns else sent[rows]
+        actual = "actual_ns" if "actual_ns" in history.columns else "sent_ns"  # of an open loop, and of a closed one
+        moments[:, _AT["sent"]] = column(history, actual)[rows]
         moments[:, _AT["done"]] = done[rows]
         nobody = np.full(len(rows), MISSING, dtype=np.int64)
         sessions = np.array(history.sessions, dtype=np.int64)[column(history, "session")[rows]]

@@ -123,10 +123,10 @@ def check_settings(settings: Settings) -> Settings:
         )
     if settings.anatomy and settings.target not in MARKING:
         raise SettingsError(
-            f"--anatomy: the servers of {settings.target} mark no hops, allowed: {' or '.join(MARKING)}"
+            f"--anatomy, --trace: the servers of {settings.target} mark no hops, allowed: {' or '.join(MARKING)}"
         )
     if settings.anatomy and settings.reads == 1.0:
-        raise SettingsError("--anatomy: follows writes, and --reads 1 asks for none")
+        raise SettingsError("--anatomy, --trace: they follow writes, and --reads 1 asks for none")
     _check_target(settings)
     try:
         parse_arrivals(settings.arrivals)
@@ -188,6 +188,8 @@ def check_failover(settings: Settings) -> Settings:
         raise SettingsError(f"--voters: {settings.voters}, allowed for a failover: 3 to {SERVERS_MAX}")
     if settings.reads:
         raise SettingsError(f"--reads: {settings.reads:g}, allowed for a failover: 0 (one write after the other)")
+    if settings.anatomy:
+        raise SettingsError("--anatomy: of a failover the phases are measured; leave it out")
     if settings.cpu_share is not None:
         raise SettingsError("--cpu-share: a failover is not measured under a CPU budget; leave it out")
     return settings

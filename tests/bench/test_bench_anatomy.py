@@ -33,9 +33,9 @@ Moments = dict[str, int]
 class Forgery:
     """Histories and markers of writes whose moments are made up: each its own batch."""
 
-    def __init__(self, attached: int) -> None:
+    def __init__(self, attached: int, *, open_loop: bool = False) -> None:
         self.attached = attached
-        self.history = History(0, [SESSION])
+        self.history = History(0, [SESSION], open_loop=open_loop)
         self.rows: dict[int, list[tuple[int, ...]]] = {server: [] for server in ROLES}
         self.count = 0
 
@@ -48,7 +48,7 @@ class Forgery:
         zxid, cxid, ns = make_zxid(1, self.count), self.count, moments
         row = {
             "kind": Kind.WRITE, "session": 0, "cxid": cxid, "key": 0, "sent_ns": ns["intended"], "done_ns": ns["done"],
-            "outcome": Outcome.ACKNOWLEDGED, "zxid": zxid,
+            "outcome": Outcome.ACKNOWLEDGED, "zxid": zxid, "actual_ns": ns["sent"],
         }  # fmt: skip
         for name, column in self.history.columns.items():
             column.append(row.get(name, -1))
@@ -77,17 +77,21 @@ class Forgery:
         return dissect([self.history], self.marks(), ROLES, every, start_ns, end_ns)
 
 
-def passed(attached: int, closer: int) -> list[str]:
+def passed(attached: int, closer: int, *, open_loop: bool = False) -> list[str]:
     """The moments that the way of such a write has; the others are those before them."""
     away = ("forwarded", "requested", "informed", "commit")
     voted = ("proposal", "appended", "acked", "ack")
-    skipped = {"sent", *(away if attached == LEADER else ()), *(voted if closer == LEADER else ())}
+    skipped = {
+        *(() if open_loop else ("sent",)),
+        *(away if attached == LEADER else ()),
+        *(voted if closer == LEADER else ()),
+    }
     return [moment for moment in CHAIN if moment not in skipped]
 
 
-def moments_of(steps: list[int], attached: int, closer: int, begin: int) -> Moments:
+def moments_of(steps: list[int], attached: int, closer: int, begin: int, *, open_loop: bool = False) -> Moments:
     """Each moment so many ns after the one before; those that the way does not have are as the one before."""
-    there, moments, now = passed(attached, closer), Moments(), begin
+    there, moments, now = passed(attached, closer, open_loop=open_loop), Moments(), begin
     for moment, step in zip(CHAIN, steps, strict=True):
         now += step if moment in there else 0
         moments[moment] = now
@@ -106,12 +110,13 @@ STEPS = st.lists(st.integers(0, 1_000_000), min_size=len(CHAIN), max_size=len(CH
 
 @given(
     attached=st.sampled_from([1, LEADER, OBSERVER]),
+    open_loop=st.booleans(),
     writes=st.lists(st.tuples(STEPS, st.sampled_from([1, 2, LEADER])), min_size=1, max_size=30),
 )
-def test_every_moment_is_found_and_the_hops_add_up_to_the_latency(attached, writes):
-    forgery, expected, begin = Forgery(attached), [], 1000
+def test_every_moment_is_found_and_the_hops_add_up_to_the_latency(attached, open_loop, writes):
+    forgery, expected, begin = Forgery(attached, open_loop=open_loop), [], 1000
     for steps, closer in writes:
-        expected.append(moments_of(steps, attached, closer, begin))
+        expected.append(moments_of(steps, attached, closer, begin, open_loop=open_loop))
         forgery.write(expected[-1], closer)
         begin = expected[-1]["done"] + 1
     ways, anatomy = forgery.dissect()
@@ -141,6 +146,14 @@ def test_each_hop_is_named_after_what_lies_between_its_moments():
     wanted = {hop: float(place) for place, hop in enumerate(HOPS, 1) if hop != "schedule"}
     wanted["request link"] = 2.0  # sent at once
     assert {hop: times.p50 for hop, times in anatomy.hops.items()} == wanted
+
+
+def test_a_write_that_was_sent_late_waited_for_its_load_process():
+    forgery = Forgery(LEADER, open_loop=True)
+    forgery.write({**chain(), "intended": 700}, 1)
+    _, anatomy = forgery.dissect()
+    assert anatomy.hops["schedule"].p50 == pytest.approx(0.31)  # meant to be sent at 700, sent at 1010
+    assert anatomy.median_us == pytest.approx(sum(hop.median for hop in anatomy.hops.values()))
 
 
 def test_a_write_with_a_missing_marker_is_counted_and_left_out():
