@@ -1,7 +1,8 @@
 """Sampled writes as a file for ui.perfetto.dev or chrome://tracing (Chrome's Trace Event Format, JSON).
 
-One row group per server and client, one slice per thing that was done, and through them one flow of arrows per write:
-request, proposal, acknowledgement, commit, reply.  What a server did to a batch is one slice for all of it.
+One row group per server and client, one slice per thing that was done, and through them one flow of arrows per frame:
+request, proposal, acknowledgement, commit, reply.  What a server did to a batch is one slice for all of it, and so are
+writes that were sent in one frame and answered in one; they share an arrow, and the numbers of the first of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,6 +95,9 @@ class _Rows:
             self._slices[key] = _Slice(pid, name, begin_ns, end_ns, args)
         return self._slices[key]
 
+    def has(self, pid: int, name: str, begin_ns: int, end_ns: int) -> bool:
+        return (pid, name, begin_ns, end_ns) in self._slices
+
     def flow(self, steps: list[tuple[_Slice, int]]) -> None:
         """Arrows from slice to slice, each touched at that time."""
         self._flows.append(steps)
@@ -168,10 +172,11 @@ class _Write:
         ns = self._ns
         if ns["intended"] < ns["sent"]:
             self._slice(self._client, "due", "intended", "sent", self._own)
+        is_new = not self._rows.has(self._client, "write", ns["sent"], ns["done"])
         write = self._slice(self._client, "write", "sent", "done", self._own)
-        self._rows.flow([
-            (write, ns["sent"]), *self._propose(), *self._vote(), *self._answer(), (write, ns["done"] - 1)
-        ])  # fmt: skip
+        arrows = [*self._propose(), *self._vote(), *self._answer()]
+        if is_new:
+            self._rows.flow([(write, ns["sent"]), *arrows, (write, ns["done"] - 1)])
 
     def _slice(self, pid: int, name: str, begin: str, end: str, args: dict[str, Any]) -> _Slice:
         return self._rows.add(pid, name, self._ns[begin], self._ns[end], **args)

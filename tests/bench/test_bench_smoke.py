@@ -75,7 +75,7 @@ def test_sampled_writes_are_followed_through_processes(data_dir, settings, tmp_p
     document = orjson.loads((tmp_path / "trace.json").read_bytes())
     kinds = {kind: [e["id"] for e in document["traceEvents"] if e["ph"] == kind] for kind in "sf"}
     assert kinds["s"] == kinds["f"] == sorted(set(kinds["s"]))
-    assert len(kinds["s"]) == document["otherData"]["writes shown"] > 0
+    assert 0 < len(kinds["s"]) <= document["otherData"]["writes shown"]
 
 
 @pytest.mark.parametrize("fault", ["crash", "freeze", "partition"])
