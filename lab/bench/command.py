@@ -1,6 +1,7 @@
 """What `bench` does between its options and the report: a plan, a folder, a measurement."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from lab.bench.point import SUITES
 from lab.bench.progress import reporter
 from lab.bench.reference import reference_jobs
 from lab.bench.results import RunFolder, default_name
+from lab.bench.systems import missing_targets
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -50,7 +52,7 @@ def run_bench(
     plan = Plan(profile=chosen, only=suites, overrides=overrides, seed=seed, data_dir=data_dir, argv=argv)
     for point in plan.points:
         check_settings(point.settings)
-    plan, left_out = within(plan, len(available_cpus()))
+    plan, left_out = within(plan, len(available_cpus()), missing_targets())
     for line in left_out:
         sys.stderr.write(f"lab: {line}\n")
     run = Bench(plan, RunFolder.create(results, name or default_name()), reporter())
@@ -64,10 +66,18 @@ def run_bench(
     return Outcome(run.folder.path, run.failures)
 
 
-def within(plan: Plan, cpus: int) -> tuple[Plan, list[str]]:
-    """The plan less the points whose placement needs more CPUs than there are, and a line about each of these."""
+def within(plan: Plan, cpus: int, missing: Mapping[str, str]) -> tuple[Plan, list[str]]:
+    """The plan less the points that cannot be measured here, and lines about these.
+
+    `cpus` are those that there are, `missing` says of each target that is not installed how to get it.
+    """
     kept, left_out = [], []
+    for target, why in missing.items():
+        if gone := [point.id for point in plan.profile.points if point.settings.target == target]:
+            left_out.append(f"left out: {len(gone)} points of {target}, {gone[0]} and so on: {why}")
     for point in plan.profile.points:
+        if point.settings.target in missing:
+            continue
         try:
             check_placement(point.settings, cpus)
             kept.append(point)

@@ -20,10 +20,11 @@ import orjson
 
 from lab.bench.child import run_child
 from lab.bench.grid import estimate_s, find_point
+from lab.bench.limits import known_to
 from lab.bench.machine import describe_commit, describe_machine
 from lab.bench.point import LOOPS, SUITES, Job, Point, Profile
 from lab.bench.progress import Reporter, duration_text
-from lab.bench.record import FailoverRecord, Record, RunInfo, TrialRecord
+from lab.bench.record import FailoverRecord, Record, RunInfo, Settings, TrialRecord
 from lab.bench.results import RunFolder, append_hlog, now_text, read_new_records, write_whole
 from lab.bench.suite import MODULES, difference
 from lab.targets.target import TargetError
@@ -40,7 +41,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     profile: Profile
     only: tuple[str, ...] = ()  # the suites that were asked for; the profile holds no others
-    overrides: dict[str, object] = {}  # settings of every point
+    overrides: dict[str, object] = {}  # settings of every point whose target knows them
     seed: int = 1
     data_dir: Path | None = None
     argv: tuple[str, ...] = ()
@@ -48,9 +49,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def points(self) -> tuple[Point, ...]:
         return tuple(
-            msgspec.structs.replace(point, settings=msgspec.structs.replace(point.settings, **self.overrides))
-            for point in self.profile.points
+            msgspec.structs.replace(point, settings=self._told(point.settings)) for point in self.profile.points
         )
+
+    def _told(self, settings: Settings) -> Settings:
+        return msgspec.structs.replace(settings, **known_to(settings.target, self.overrides))
 
 
 def pyperf_command(point: Point, round_: int, folder: RunFolder, extra: list[str]) -> list[str]:
@@ -60,7 +63,8 @@ def pyperf_command(point: Point, round_: int, folder: RunFolder, extra: list[str
         sys.executable, "-m", MODULES[point.suite], "--point", point.id, "--records", str(folder.trials),
         "--round", str(round_), "--processes", "1", "--values", str(values), "--warmups", "0",
         "--loops", str(LOOPS[point.suite]), "--append", str(folder.pyperf(point.suite)), "--quiet",
-        "--timeout", str(round(estimate_s(point, values) * TIMEOUT_FACTOR + TIMEOUT_EXTRA_S)), *extra,
+        "--timeout", str(round(estimate_s(point, values) * TIMEOUT_FACTOR + TIMEOUT_EXTRA_S)),
+        "--inherit-environ", "ZOOKEEPER_HOME,JAVA_HOME", *extra,
     ]  # fmt: skip
 
 

@@ -163,10 +163,12 @@ def estimate_s(point: Point, values: int) -> float:
     """Seconds that one pyperf run of the point takes on two cores; a first guess, corrected while measuring."""
     servers = point.settings.voters + point.settings.observers
     overhead = 0.6  # interpreters, pyperf
-    up_s = 0.15 + 0.06 * servers  # and down again
+    up_s = 0.15 + 0.06 * servers if point.settings.target == "own" else 2.0 + 0.3 * servers  # and down again
     if point.settings.fault is not None:
         outage = 0.45 if point.settings.fault == "crash" else 1.2  # and until everybody serves again
         return overhead + up_s + values * outage
     load_s = point.settings.warmup + point.settings.seconds
+    if point.settings.target != "own":
+        return overhead + values * (up_s + load_s * 1.2)
     verification = 2.0 if point.settings.reads == 1.0 else 0.5 if point.settings.outstanding > 1 else 0.1
     return overhead + values * (up_s + load_s * (1 + verification))

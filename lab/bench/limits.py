@@ -1,6 +1,6 @@
 """What `Settings` may say: every rule in one place, so that a wrong value is one line whoever asked for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -239,6 +239,12 @@ def soak_settings(typed: dict[str, Any]) -> Settings:
 def target_settings(target: str) -> dict[str, Any]:
     """The settings that come with a target."""
     return {"target": target, "transport": TRANSPORTS[target]} if target in TRANSPORTS else {"target": target}
+
+
+def known_to(target: str, changes: Mapping[str, object]) -> dict[str, object]:
+    """The changes of settings that this target can be told."""
+    fields = FOREIGN_FIELDS.get(target, Settings.__struct_fields__)
+    return {field: value for field, value in changes.items() if field in fields}
 
 
 def workload_settings(name: str | None) -> dict[str, Any]:

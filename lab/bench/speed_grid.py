@@ -1,16 +1,17 @@
 """The points of the suite `speed`: how fast the lab is, against bars, floors and a reference measured beside it.
 
 Every section is a function from the profile's name to its points, with ids `bar/...`, `knob/...`, `curve/...`,
-`budget/...`, `floor/...`, `anatomy/...`.  All sections together have about a minute in `smoke`, in one round, and a
-quarter of an hour in `quick`.
+`budget/...`, `floor/...`, `anatomy/...`, `peer/...`.  All sections together have a good minute in `smoke`, in one
+round, and twenty minutes in `quick`.
 """
 
 from lab.bench.anatomy_grid import anatomy_points
 from lab.bench.knob_grid import knob_points
+from lab.bench.peer_grid import peer_points
 from lab.bench.point import Job, Point, Shape, Timing, point_of, settings_of, shape_text
 from lab.bench.record import Settings
 
-SPEED_BUDGETS_S = {"smoke": 60.0, "quick": 900.0, "full": 2 * 3600.0}
+SPEED_BUDGETS_S = {"smoke": 75.0, "quick": 1200.0, "full": 2 * 3600.0}
 SPEED_ROUNDS_LEAST = {"smoke": 1, "quick": 5, "full": 5}  # medians of at least five, outside smoke
 
 BAR_TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(2.0, 0.7), "full": Timing(3.0, 1.0)}
@@ -24,7 +25,7 @@ GROWN: tuple[Shape, ...] = ((3, 0), (3, 2), (3, 4), (5, 0), (7, 0))  # what a se
 def speed_points(profile: str) -> tuple[Point, ...]:
     return (
         *bars(profile), *null_servers(profile), *knob_points(profile), *curves(profile), *budgets(profile),
-        *anatomy_points(profile),
+        *anatomy_points(profile), *peer_points(profile),
     )  # fmt: skip
 
 

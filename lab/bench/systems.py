@@ -32,6 +32,13 @@ def make_target(settings: Settings, data_dir: Path | None) -> Local:
     return make_own(settings, data_dir)
 
 
+def missing_targets() -> dict[str, str]:
+    """The targets that cannot be measured here, with what is missing."""
+    from lab.targets.zookeeper.install import why_not
+
+    return {"zookeeper": why} if (why := why_not()) else {}
+
+
 def make_own(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTarget:
     """Our own ensemble, or its null server; `more`: what settings do not say."""
     kind = NullTarget if settings.target == "null" else OwnTarget

@@ -8,6 +8,7 @@ from lab.bench.driver import Plan
 from lab.bench.grid import BUDGETS_S, find_point, planned_s, profile
 from lab.bench.knob_grid import knob_points
 from lab.bench.limits import SettingsError, check_failover, check_settings
+from lab.bench.peer_grid import peer_points
 from lab.bench.point import LOOPS, PROFILES, SUITES
 from lab.bench.speed_grid import SPEED_BUDGETS_S
 
@@ -183,8 +184,8 @@ def differing(a, b):
 
 def test_what_cannot_be_placed_here_is_left_out_and_named():
     plan = Plan(profile=profile("quick", ("speed",)))
-    assert within(plan, 2) == (plan, [])
-    alone, left_out = within(plan, 1)
+    assert within(plan, 2, {}) == (plan, [])
+    alone, left_out = within(plan, 1, {})
     placements = {point.settings.placement for point in alone.points}
     assert placements == {"free", "together"}
     assert len(alone.points) + len(left_out) == len(plan.points)
@@ -192,6 +193,38 @@ def test_what_cannot_be_placed_here_is_left_out_and_named():
         "left out: knob/placement/spread/buffered/1: --placement: 'spread' needs 2 CPUs, this process may use 1, "
         "allowed: free or together"
     )
+
+
+def test_a_target_that_is_not_installed_is_left_out_and_named():
+    plan = Plan(profile=profile("quick", ("speed",)))
+    without, left_out = within(plan, 2, {"zookeeper": "zookeeper: no java on this machine: get one"})
+    assert {point.settings.target for point in without.points} == {"own", "null"}
+    assert len(plan.points) - len(without.points) == 4
+    assert left_out == [
+        "left out: 4 points of zookeeper, peer/zookeeper/writes/4x256 and so on: "
+        "zookeeper: no java on this machine: get one"
+    ]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_peer_is_measured_under_the_load_of_ours_and_warmed_for_longer(name):
+    by_target = {}
+    for point in peer_points(name):
+        _, target, load = point.id.split("/", 2)
+        by_target.setdefault(target, {})[load] = check_settings(point.settings)
+    ours, theirs = by_target.pop("own"), by_target.pop("zookeeper")
+    assert (ours.keys(), by_target) == (theirs.keys(), {})
+    for load, settings in theirs.items():
+        assert settings.warmup > ours[load].warmup
+        same = {field: getattr(ours[load], field) for field in ("target", "transport", "warmup")}
+        assert msgspec.structs.replace(settings, **same) == ours[load]
+
+
+def test_what_a_whole_run_is_told_reaches_the_targets_that_know_it():
+    plan = Plan(profile=profile("quick", ("speed",)), overrides={"death_detection": "heartbeat", "keys": 10})
+    told = {(point.settings.target, point.settings.death_detection, point.settings.keys) for point in plan.points}
+    assert told == {("own", "heartbeat", 10), ("null", "pidfd", 10), ("zookeeper", "pidfd", 10)}
+    assert all(check_settings(point.settings) for point in plan.points)
 
 
 def test_a_failover_is_watched_by_writes_alone():
