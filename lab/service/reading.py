@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lab.service.requests import Children, Data, ErrorCode, Exists, Failed, GetData, Read, Reply, StatReply
-from lab.service.tree import Tree
+from lab.service.tree import Tree, names_of_children
 
 
 def answer_reads(tree: Tree, requests: Sequence[Read], zxid: int) -> list[Reply]:
@@ -18,5 +18,5 @@ def answer_reads(tree: Tree, requests: Sequence[Read], zxid: int) -> list[Reply]
         elif type(request) is Exists:
             replies.append(StatReply(request.cxid, zxid, node.stat()))
         else:
-            replies.append(Children(request.cxid, zxid, sorted(node.children or ())))
+            replies.append(Children(request.cxid, zxid, names_of_children(node)))
     return replies

@@ -35,7 +35,7 @@ class Znode:
         self.version = 0
         self.czxid = self.mzxid = self.pzxid = zxid
         self.creates = 0  # children ever created: the next sequence number; the visible cversion is derived from it
-        self.children: set[str] | None = None
+        self.children: set[str] | None = None  # whole paths, which the tree has anyway: a name would be another string
         self.path_crc = crc32(path.encode())
         self.share = self.family_share = 0
 
@@ -44,6 +44,10 @@ class Znode:
         return Stat(
             self.czxid, self.mzxid, self.pzxid, self.version, 2 * self.creates - children, len(self.data), children
         )
+
+
+def names_of_children(node: Znode) -> list[str]:
+    return sorted(path[path.rindex("/") + 1 :] for path in node.children or ())
 
 
 class _SnapshotNode(Record, frozen=True):
@@ -105,7 +109,7 @@ class Tree:
         self._add(path, Znode(path, data, zxid))
         if parent.children is None:
             parent.children = set()
-        parent.children.add(path[path.rindex("/") + 1 :])
+        parent.children.add(path)
         parent.creates += 1
         self._note_family(parent, zxid)
 
@@ -115,7 +119,7 @@ class Tree:
         self._stale.discard(node)
         parent = self.nodes[parent_of(path)]
         assert parent.children is not None, f"{path} was in no parent"
-        parent.children.remove(path[path.rindex("/") + 1 :])
+        parent.children.remove(path)
         self._note_family(parent, zxid)
 
     def set_data(self, path: str, data: bytes, version: int, zxid: int) -> None:
@@ -163,28 +167,41 @@ class Tree:
         return tree
 
     def add_chunk(self, data: bytes) -> None:
-        """Take in the next of `chunks`; the tree is whole after the last.  Raises MalformedError."""
+        """Take in the next of `chunks`; the tree is whole after the last.  Raises MalformedError.
+
+        This is most of a start: one loop, in which siblings, which come one after the other, share what they can.
+        """
         chunk = _decode_chunk(data)
         self.sessions.update(chunk.sessions)
+        nodes, total, family, siblings = self.nodes, self._sum, "", set[str]()
         for saved in chunk.nodes:
-            self._load_node(saved)
+            path, content, zxid = saved.path, saved.data, saved.mzxid
+            if path in nodes:  # the root is there from the start
+                total -= nodes[path].share + nodes[path].family_share
+            if path != "/":
+                cut = path.rfind("/")
+                parent_path = path[:cut]
+                if parent_path != family or not siblings or cut < 0:
+                    family, siblings = parent_path, self._children_at(path)
+                siblings.add(path)
+            node = nodes[path] = Znode(path, content, saved.czxid)
+            node.version, node.mzxid = saved.version, zxid
+            node.share = hash((node.path_crc, crc32(content), saved.version, zxid))
+            total += node.share
+            if saved.creates:
+                node.creates, node.pzxid = saved.creates, max(saved.czxid, saved.pzxid)
+                node.family_share = hash((node.path_crc, node.creates, node.pzxid))
+                total += node.family_share
+        self._sum = total
 
-    def _load_node(self, saved: _SnapshotNode) -> None:
-        old = self.nodes.get(saved.path)  # the root is there from the start
-        if old is not None:
-            self._sum -= old.share + old.family_share
-        node = Znode(saved.path, saved.data, saved.czxid)
-        node.version, node.mzxid, node.creates = saved.version, saved.mzxid, saved.creates
-        self._add(saved.path, node)
-        if saved.creates:
-            self._note_family(node, saved.pzxid)
-        if saved.path != "/":
-            parent = self.nodes.get(parent_of(saved.path)) if saved.path.startswith("/") else None
-            if parent is None:
-                raise msgspec.ValidationError(f"node {saved.path!r} comes without its parent")
-            if parent.children is None:
-                parent.children = set()
-            parent.children.add(saved.path[saved.path.rindex("/") + 1 :])
+    def _children_at(self, path: str) -> set[str]:
+        """The children of a saved node's parent, which must be there."""
+        parent = self.nodes.get(parent_of(path)) if path.startswith("/") else None
+        if parent is None:
+            raise msgspec.ValidationError(f"node {path!r} comes without its parent")
+        if parent.children is None:
+            parent.children = set()
+        return parent.children
 
     def _add(self, path: str, node: Znode) -> None:
         node.share = hash((node.path_crc, crc32(node.data), node.version, node.mzxid))

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from lab.service.paths import is_valid_path
 from lab.service.requests import Stat
 from lab.service.transactions import SetDataTxn
-from lab.service.tree import STALE_MAX, Tree, parent_of
+from lab.service.tree import STALE_MAX, Tree, _SnapshotChunk, _SnapshotNode, names_of_children, parent_of
 
 CHANGES = st.lists(
     st.tuples(st.sampled_from("cds"), st.sampled_from(("/a", "/b", "/a/x", "/a/y", "/b/z")), st.binary(max_size=3)),
@@ -156,6 +157,26 @@ for i in range(50):
 tree.set_data("/node-7", b"seven", 1, 99)
 print(tree.digest)
 """
+
+
+@pytest.mark.parametrize("path", ["b", "b/c", "", "/b/c", "x/a"])
+def test_a_node_that_no_parent_stands_before_is_refused(path: str):
+    """Also right behind a node whose parent is there."""
+    node = _SnapshotNode("/a", b"", 0, 1, 1, 1, 0)
+    orphan = msgspec.structs.replace(node, path=path)
+    with pytest.raises(msgspec.ValidationError, match="comes without its parent"):
+        Tree().add_chunk(msgspec.msgpack.encode(_SnapshotChunk([], [node, orphan])))
+
+
+def test_children_are_listed_by_their_names_below_any_parent():
+    tree = Tree()
+    for path in ("/b", "/a", "/a/d", "/a/c", "/a/c/e"):
+        tree.create(path, b"", 1)
+    loaded = Tree.load(tree.chunks())
+    for some in (tree, loaded):
+        assert names_of_children(some.nodes["/"]) == ["a", "b"]
+        assert names_of_children(some.nodes["/a"]) == ["c", "d"]
+        assert names_of_children(some.nodes["/b"]) == []
 
 
 def test_digest_is_the_same_in_every_process():

@@ -30,9 +30,9 @@ def test_a_file_sets_some_fields_and_leaves_the_others(tmp_path: Path) -> None:
         ("reads = 1.5", "reads: found 1.5, allowed: a number from 0.0 to 1.0"),
         ("reads = nan", "reads: found nan, allowed: a number from 0.0 to 1.0"),
         ("reads = true", "reads: found True, allowed: a number from 0.0 to 1.0"),
-        ("keys = 0", "keys: found 0, allowed: a whole number from 1 to 100000"),
+        ("keys = 0", "keys: found 0, allowed: a whole number from 1 to 1000000"),
         ("value_bytes = 7", "value_bytes: found 7, allowed: a whole number from 8 to 1048576"),
-        ('keys = "many"', "keys: found 'many', allowed: a whole number from 1 to 100000"),
+        ('keys = "many"', "keys: found 'many', allowed: a whole number from 1 to 1000000"),
         ('distribution = "normal"', "distribution: found 'normal', allowed: 'uniform' or 'zipf'"),
         ("zipf_s = 0", "zipf_s: found 0, allowed: a number above 0.0 to 5.0"),
         (
@@ -63,5 +63,5 @@ def test_an_unknown_preset_lists_those_there_are() -> None:
 
 def test_options_are_checked_like_fields() -> None:
     assert refine(ReadMix(), {"keys": 7}, "options") == ReadMix(keys=7)
-    with pytest.raises(WorkloadError, match=r"^options: keys: found -1, allowed: a whole number from 1 to 100000$"):
+    with pytest.raises(WorkloadError, match=r"^options: keys: found -1, allowed: a whole number from 1 to 1000000$"):
         refine(ReadMix(), {"keys": -1}, "options")

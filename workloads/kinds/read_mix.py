@@ -30,7 +30,8 @@ from workloads.verdict import Verdict
 from workloads.workload import GetMaker, R, SetMaker, Workload
 
 PARENT = "/bench"
-_DRAWS_PER_KEY = 4  # the key table holds at least this many draws per key
+_DRAWS_PER_KEY = 4  # the key table holds at least this many draws per key, up to
+_DRAWS_MAX = 1 << 20  # in all: some of a million keys are never drawn, but a longer table would take seconds to make
 _KIND_DRAWS = 65_521  # a prime: keys and kinds repeat together only after 65,521 x the length of the key table
 
 assert _KIND_DRAWS != WINDOWS, "tables of one length would tie each key to one kind"
@@ -41,7 +42,7 @@ class ReadMix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     reads: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0  # share of operations that are reads
     value_bytes: Annotated[int, Meta(ge=HEADER_BYTES, le=VALUE_BYTES_MAX)] = 100
-    keys: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    keys: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     distribution: Literal["uniform", "zipf"] = "uniform"
     zipf_s: Annotated[float, Meta(gt=0.0, le=5.0)] = 0.99  # zipf: the key of rank r is drawn in proportion to r ** -s
 
@@ -60,7 +61,8 @@ class ReadMixGenerator:
         self._seed, self._client = seed, client
         self._base, self._shift = header_base(client), shift_of(client)
         self._pad, self._filler = pad_of(seed, params.value_bytes), params.value_bytes - HEADER_BYTES
-        self._draws = WINDOWS * -(-params.keys * _DRAWS_PER_KEY // WINDOWS)  # a multiple, so one cut serves both
+        draws = min(params.keys * _DRAWS_PER_KEY, _DRAWS_MAX)
+        self._draws = WINDOWS * -(-draws // WINDOWS)  # a multiple, so one cut serves both
         self._keys = _draw_keys(params, self._draws, Random(f"keys of {seed} {client}"))
         self._key_paths = [self.paths[key] for key in self._keys]
         self._kinds = _draw_kinds(params.reads, Random(f"kinds of {seed} {client}"))

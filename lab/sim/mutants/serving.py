@@ -11,7 +11,7 @@ from lab.service.requests import Request
 from lab.service.server import Server
 from lab.service.sessions import LocalSession
 from lab.service.transactions import MultiTxn, Txn
-from lab.service.tree import Tree, Znode
+from lab.service.tree import Tree
 from lab.sim.mutants.planting import Patch, mutant
 from lab.zab.effects import PeerEffect, Synced
 from lab.zab.learner import Learner
@@ -165,11 +165,11 @@ do a create-seq /q-=
 @mutant("INV-17, ZOOKEEPER-3249", scenario_name="numbers after a SNAP", scenario=SNAPPED)
 def snapshot_forgets_what_was_created(patch: Patch) -> None:
     """A loaded snapshot counts the children that there are, so numbers are given again."""
-    plain = Tree._load_node
+    plain = Tree.add_chunk
 
-    def load_node(self: Tree, saved) -> None:  # type: ignore[no-untyped-def]
-        plain(self, saved)
-        node: Znode = self.nodes[saved.path]
-        node.creates = 0
+    def add_chunk(self: Tree, data: bytes) -> None:
+        plain(self, data)
+        for node in self.nodes.values():
+            node.creates = 0
 
-    patch(Tree, "_load_node", load_node)
+    patch(Tree, "add_chunk", add_chunk)
