@@ -28,7 +28,7 @@ from lab.cluster.run_folder import RunFolder, refuse_volatile
 from lab.cluster.serving import describe, leader_of
 from lab.cluster.spec import ClusterSpec
 from lab.node.config import Durability
-from lab.node.control import Configure, GetStatus, Inspect, Inspected, Status, TakeMarks, Transition
+from lab.node.control import Configure, GetStatus, Inspect, Inspected, Status, TakeMarks, TakeSnapshot, Transition
 
 NODE = ("-m", "lab.node")
 SERVE_TIMEOUT_S = 30.0
@@ -325,6 +325,12 @@ class Cluster:
         marked = path.read_bytes()
         path.unlink()
         return marked
+
+    def take_snapshot(self, number: int, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        """Have a server snapshot its own disk as soon as may be; returns once it knows."""
+        question = next(self._numbers)
+        self._awake(number).send(TakeSnapshot(question))
+        self._answers({number: question}, timeout_s)
 
     def transitions(self) -> list[tuple[int, Transition]]:
         """What the servers reported since the last call, as (server, report)."""

@@ -23,6 +23,7 @@ __all__ = [
     "ServerState",
     "Status",
     "TakeMarks",
+    "TakeSnapshot",
     "Transition",
     "Welcome",
     "decode_answer",
@@ -105,6 +106,12 @@ class TakeMarks(Control, tag=9, frozen=True):
     path: str
 
 
+class TakeSnapshot(Control, tag=10, frozen=True):
+    """Snapshot the own disk as soon as may be; answered at once with Inspected (ZooKeeper: AdminServer's snapshot)."""
+
+    number: int
+
+
 class Status(Control, tag=20, frozen=True):
     """Counters of a server, at one moment of its monotonic clock."""
 
@@ -136,7 +143,7 @@ class Transition(Control, tag=22, frozen=True):
     leader: int
 
 
-Command = Configure | Attach | Detach | GetStatus | Inspect | TakeMarks
+Command = Configure | Attach | Detach | GetStatus | Inspect | TakeMarks | TakeSnapshot
 Answer = Status | Inspected | Transition
 
 encode_control = msgspec.msgpack.Encoder().encode

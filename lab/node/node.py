@@ -17,6 +17,7 @@ from lab.node.control import (
     Inspected,
     Status,
     TakeMarks,
+    TakeSnapshot,
     Transition,
     decode_command,
     encode_control,
@@ -142,6 +143,9 @@ class Node:
                 if self._marks is None:
                     raise NodeError("TakeMarks: this server was not configured to mark")
                 write_marks(path, self._config.me, self._marks)
+                self._answer(Inspected(number))
+            case TakeSnapshot(number):
+                self._server.peer.ask_snapshot()
                 self._answer(Inspected(number))
             case Configure():
                 raise NodeError("Configure: this server is configured already")

@@ -158,6 +158,11 @@ class OwnTarget:
         """Of the servers that run."""
         return self.cluster.pids()
 
+    def take_snapshot(self, server: int) -> None:
+        """Have it snapshot its own disk as soon as may be."""
+        with _as_target_error():
+            self.cluster.take_snapshot(server)
+
     def progress(self) -> dict[int, tuple[str, int]]:
         """(role, last applied zxid) of the servers that answer."""
         with _as_target_error():

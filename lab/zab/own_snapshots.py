@@ -36,6 +36,10 @@ class OwnSnapshots:
         self._ticks_due = self._ticks_due + 1 if self.is_due else 0
         return self._ticks_due > OVERDUE_TICKS
 
+    def ask(self) -> None:
+        """Somebody wants one: it is due with whatever is applied since the last one, or next."""
+        self._threshold = 1
+
     def begin(self) -> TakeSnapshot:
         """Of all that is applied, and flushed."""
         self._under_way, self._ticks_due = True, 0

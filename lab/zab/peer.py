@@ -183,6 +183,10 @@ class Peer:
 
     # -- snapshots of the own disk -----------------------------------------------------------------
 
+    def ask_snapshot(self) -> None:
+        """Take one as soon as may be, besides those that `snap_count` asks for."""
+        self._own_snapshots.ask()
+
     def _on_flushed(self, role: Leader | Learner, zxid: Zxid) -> list[PeerEffect]:
         effects = role.on_flushed(zxid)
         if self._own_snapshots.is_due and self._may_snapshot(role) and self.state_of_zab.applied.last <= zxid:

@@ -51,6 +51,18 @@ def test_a_snapshot_is_of_what_is_applied_and_flushed_and_stands_last():
     assert learner.effects[-1] == TakeSnapshot(gen, z("1.10"))
 
 
+def test_one_that_is_asked_for_is_taken_with_the_next_write_and_the_count_goes_on_after_it():
+    learner = serving()
+    learner.peer.ask_snapshot()
+    tell(learner, Proposal(batch("1.1", 1)), Commit(z("1.1")))
+    learner.flush("1.1")
+    assert learner.all(TakeSnapshot) == [TakeSnapshot(learner.peer.state_of_zab.gen, z("1.1"))]
+    written(learner, "1.1")
+    tell(learner, Proposal(batch("1.2", 1)), Commit(z("1.2")))
+    learner.flush("1.2")
+    assert not learner.all(TakeSnapshot), "it was one"
+
+
 @pytest.mark.covers("Z-8")
 def test_a_flush_that_does_not_reach_what_is_applied_is_not_enough():
     learner = serving()
