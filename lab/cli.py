@@ -59,7 +59,7 @@ def _workload_option(field: str, help_: str, kind: Any) -> Callable[[F], F]:
 
 
 BY = ("target", "shape", "durability", "transport", "max-outstanding", "batch-txns-max", "leader-serves", "relays",
-      "placement", "anatomy")  # fmt: skip
+      "wait", "placement", "anatomy")  # fmt: skip
 DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="where servers keep their data  [/var/tmp]")
 RESULTS = click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 REPORTS = click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)

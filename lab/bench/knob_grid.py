@@ -6,6 +6,7 @@ the values of all knobs are held against.
 
 from collections.abc import Iterable
 
+from lab.bench.limits import PLACEMENTS, WAITS
 from lab.bench.point import Point, Timing, point_of, settings_of
 from lab.bench.record import Settings
 
@@ -13,7 +14,6 @@ KNOB_TIMINGS = {"smoke": Timing(0.4, 0.2), "quick": Timing(1.0, 0.3), "full": Ti
 KNOB_ROUNDS = {"smoke": 1, "quick": 3, "full": 6}
 
 BLOCKING, PIPELINED, BATCHED = (1, 1), (0, 1), (1, 4096)  # the textbook's mode, ZooKeeper's, and batches one by one
-PLACEMENTS = ("together", "spread", "leader-client", "leader-alone")
 MIXES = (0.0, 0.9)
 
 
@@ -25,8 +25,10 @@ def knob_points(profile: str) -> tuple[Point, ...]:
         *(_usual(profile, "buffered", load) for load in sorted({*loads} - {*durable})),
         *(_turned(profile, "durability", "memory", load) for load in durable),
         *_pipelines(profile),
+        *(_turned(profile, f"wait/{wait}", "buffered", load, wait=wait)
+          for wait in WAITS if wait != Settings().wait for load in loads),
         *(_turned(profile, f"placement/{placement}", "buffered", load, placement=placement)
-          for placement in (PLACEMENTS[:1] if profile == "smoke" else PLACEMENTS) for load in loads),
+          for placement in (PLACEMENTS[1:2] if profile == "smoke" else PLACEMENTS[1:]) for load in loads),
         *(_serving(profile, serves, attach, reads) for reads in (MIXES[:1] if profile == "smoke" else MIXES)
           for serves, attach in ((True, "all"), (True, "followers"), (False, "followers"))),
     )  # fmt: skip

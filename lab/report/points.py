@@ -10,14 +10,15 @@ from lab.report.statistics import Sample, process_means
 
 DURABILITIES = ("memory", "buffered", "fsync")
 ATTACHMENTS = ("leader", "followers", "observers", "all")
-KNOBS = (
+KNOBS = (  # said only where they are turned
     "max_outstanding",
     "batch_txns_max",
     "leader_serves",
     "relays",
+    "wait",
     "placement",
     "anatomy",
-)  # said only where they are turned
+)
 
 USUAL = Settings()
 
@@ -195,6 +196,7 @@ _SAID: dict[str, Callable[[Settings], str]] = {
     "batch_txns_max": lambda s: _up_to(s.batch_txns_max, "write a batch", "writes a batch"),
     "leader_serves": lambda s: "the leader serves" if s.leader_serves else "the leader serves nobody",
     "relays": lambda s: f"{s.relays} relay{'s' if s.relays > 1 else ''}" if s.relays else "no relay",
+    "wait": lambda s: f"{s.wait} waits",
     "placement": lambda s: f"placed {s.placement}",
     "anatomy": lambda s: "marked" if s.anatomy else "unmarked",
 }

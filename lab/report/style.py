@@ -105,11 +105,22 @@ def new_figure(height_in: float, panels: int = 1, *, stacked: bool = False, shar
     return figure, list(grid.flat)
 
 
-def caption(figure: Figure, title: str, notes: Sequence[str]) -> None:
-    """Title above, small print below: load, intervals, trial counts; long notes are wrapped, never cut."""
+def new_grid(height_in: float, heights: Sequence[float], columns: int) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with rows of panels, each row so much of its height."""
+    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
+    return figure, [list(row) for row in grid]
+
+
+def caption(figure: Figure, title: str, notes: Sequence[str], room_in: float = 0.0) -> None:
+    """Title above, small print below: load, intervals, trial counts; long notes are wrapped, never cut.
+
+    `room_in`: kept free under the title, for a legend.
+    """
     height = figure.get_figheight()
     lines = [line for note in notes if note for line in textwrap.wrap(note, 148)]
-    below, above = (0.16 * len(lines) + 0.08) / height, 0.38 / height
+    below, above = (0.16 * len(lines) + 0.08) / height, (0.38 + room_in) / height
     layout = figure.get_layout_engine()
     assert isinstance(layout, ConstrainedLayoutEngine)
     layout.set(rect=(0.005, below, 0.99, 1 - below - above))
@@ -200,10 +211,11 @@ def limited_text(limited: bool) -> str:
     return " Hollow: the load generator was the limit." if limited else ""
 
 
-def thousands(axes: Axes) -> None:
-    if axes.get_yscale() == "log":
-        _one_two_five(axes.yaxis)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
+def thousands(axes: Axes, which: str = "y") -> None:
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    if axis.get_scale() == "log":
+        _one_two_five(axis)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
 
 
 def durations(axes: Axes, which: str, us_per_unit: float) -> None:

@@ -164,6 +164,7 @@ def test_a_knob_is_turned_alone_and_held_against_the_usual_point(name):
         "durability": {"durability"},
         "pipeline": {"max_outstanding", "batch_txns_max"},
         "placement": {"placement"},
+        "wait": {"wait"},
     }
     families = {point.split("/")[1] for point in points}
     assert families == {*allowed, "usual", "leader-serves"}

@@ -11,6 +11,8 @@ import numpy as np
 import orjson
 from hdrh.histogram import HdrHistogram
 
+from lab.bench.knob_grid import knob_points
+from lab.bench.point import Point
 from lab.bench.record import (
     Checks,
     FailoverRecord,
@@ -33,6 +35,13 @@ MACHINE = Machine(
 FIVE = ((3, 0), (3, 2), (5, 0), (3, 4), (7, 0))
 WRITE_US = {"memory": 4.0, "buffered": 5.0, "fsync": 9.0}  # microseconds a write at 3 voters
 VOTER_US, OBSERVER_US = 1.2, 0.7  # what each added server costs a write
+
+
+KNOB_US = {"memory": 4.0, "buffered": 5.0, "fsync": 10.0}
+KNOB_FACTORS = {
+    ("pipeline", "1x1"): 10.0, ("pipeline", "0x1"): 3.0, ("pipeline", "4x1"): 4.0, ("pipeline", "1x4096"): 1.6,
+    ("leader-serves", "no"): 1.4, ("placement", "together"): 0.5, ("placement", "leader-alone"): 1.3,
+}  # fmt: skip
 
 
 class World:
@@ -73,6 +82,14 @@ class World:
         ops = 1e6 / us / self.slowdown * self._noise()
         benchmark = f"{name}/{voters}+{observers}" + (f"/{reads:g}" if name == "mix" else "")
         return self.trial("read-scaling", settings, benchmark, round_, ops, 64 * servers / ops * 1e6)
+
+    def knob(self, point: Point, round_: int) -> TrialRecord:
+        """A usual point takes `KNOB_US` a write; a knob multiplies that by its entry of KNOB_FACTORS."""
+        settings, (_, name, value, *_) = point.settings, point.id.split("/")
+        load = settings.outstanding
+        us = KNOB_US[settings.durability] * (1 + 20 / load) * (1 - 0.8 * settings.reads)
+        us *= KNOB_FACTORS.get((name, value), 1.0) * self._noise() * self.slowdown
+        return self.trial("speed", settings, point.id, round_, 1e6 / us, us * load)
 
     def trial(self, suite: str, settings: Settings, benchmark: str, round_: int, ops: float, us: float) -> TrialRecord:
         seconds = settings.seconds
@@ -130,6 +147,12 @@ class Numbers(msgspec.Struct, frozen=True):
 
     x: int
     y: float
+
+
+def knobs(world: World | None = None, profile: str = "quick", rounds: int = 3) -> list[Record]:
+    """What the suite `speed` measures of knobs."""
+    world = world or World()
+    return [world.knob(point, round_) for round_ in range(rounds) for point in knob_points(profile)]
 
 
 def smoke(world: World | None = None) -> list[Record]:

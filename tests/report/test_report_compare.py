@@ -108,6 +108,7 @@ def turned(records, suite="speed", **changes):
         ("batch-txns-max", {"batch_txns_max": 16}, "up to 16 writes a batch"),
         ("leader-serves", {"leader_serves": False}, "the leader serves nobody"),
         ("relays", {"relays": 2}, "2 relays"),
+        ("wait", {"wait": "spin"}, "spin waits"),
         ("placement", {"placement": "together"}, "placed together"),
         ("anatomy", {"anatomy": True}, "marked"),
     ],
@@ -127,7 +128,9 @@ def test_every_axis_can_be_typed():
     assert set(BY) == set(AXES)
 
 
-@pytest.mark.parametrize("knob", [{"max_outstanding": 1}, {"leader_serves": False}, {"placement": "spread"}])
+@pytest.mark.parametrize(
+    "knob", [{"max_outstanding": 1}, {"leader_serves": False}, {"wait": "spin"}, {"placement": "spread"}]
+)
 def test_other_knobs_are_refused_unless_told(run_of, knob):
     """They are settings as any other, but in the suite that turns them."""
     world = synthetic.World()
