@@ -46,6 +46,10 @@ class Link:
         """Whether the server closed it and everything it had sent was received."""
         return self._shm.has_ended()
 
+    def is_ending(self) -> bool:
+        """Whether the server closed it, though something may be left to receive."""
+        return self._shm.is_ending()
+
     def close(self) -> None:
         self._shm.close()
         self._bell.close()
@@ -78,6 +82,7 @@ class Endpoint:
         self._by_life: dict[int, Link] = {}
         self._watched: set[int] = set()
         self._timer: Timer | None = None
+        self._may_have_ended = False  # some link: a fresh one, or one of which something is still to be received
 
     def watch(self, fd: int) -> None:
         """Have `wait` and `look` return when `fd` is readable."""
@@ -104,9 +109,11 @@ class Endpoint:
             self._timer.set(left_ns)
             left_ns += 10_000_000
         ready = self._waiter.wait(max(left_ns, 0) / 1e6, self.has_input)
-        for link in [link for link in self.links.values() if link.has_ended()]:
-            self._remove(link)
-        return self._carry_out(ready)
+        if self._bell.take_rare() or self._may_have_ended:
+            for link in [link for link in self.links.values() if link.has_ended()]:
+                self._remove(link)
+            self._may_have_ended = any([link.is_ending() for link in self.links.values()])  # noqa: C419 - few
+        return self._carry_out(ready) if ready else ready
 
     def look(self) -> list[int]:
         """As `wait`, without sleeping."""
@@ -166,6 +173,7 @@ class Endpoint:
         if old is not None:
             self._remove(old)
         self.links[link.server] = self._by_life[link.life_fd] = link
+        self._may_have_ended = True
         self._waiter.add(link.life_fd)
         self.on_up(link)
 

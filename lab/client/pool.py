@@ -39,6 +39,7 @@ class SessionPool:
         self._owed_since_ns = [0] * len(servers)
         self._refusals = [0] * len(servers)
         self._retry_ns = [0] * len(servers)
+        self._check_ns = 0  # when to look again whether a server owes something for too long
         self._arrived: list[Arrival] = []  # what came to light outside of `receive`
         endpoint.on_up, endpoint.on_down = self._on_up, self._on_down
 
@@ -97,8 +98,11 @@ class SessionPool:
 
     def wait(self, until_ns: int) -> list[int]:
         """Sleep until something arrived or until that time, or less; returns the ready watched descriptors."""
-        ready = self.endpoint.wait(min(until_ns, time.monotonic_ns() + CHECK_NS))
-        self._check()
+        now = time.monotonic_ns()
+        ready = self.endpoint.wait(min(until_ns, now + CHECK_NS))
+        if now >= self._check_ns or None in self._links:
+            self._check_ns = now + CHECK_NS // 8
+            self._check()
         return ready
 
     def look(self) -> list[int]:

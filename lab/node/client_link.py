@@ -30,10 +30,9 @@ class ClientLink:
 
     def flush(self) -> bool:
         """Publish what was sent; False if some of it waits for room.  Raises CorruptFrameError."""
-        self._channel.flush()
-        return not self._channel.wants_flush()
+        return self._channel.flush()
 
-    def receive(self, arrived: list[Inbound]) -> None:
+    def receive(self, arrived: list[Inbound], *, rare: bool) -> None:  # noqa: ARG002 - as PeerLink
         """Append what arrived.  Raises CorruptFrameError."""
         frames = self._channel.receive()
         if frames:

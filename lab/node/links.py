@@ -42,6 +42,7 @@ class NodeLinks:
         self._life_fds: dict[Key, int] = {}
         self._died: list[tuple[Key, Link]] = []  # links whose other process died, since the last receive
         self._notices: list[Inbound] = []  # what happened here since then
+        self._is_fresh = False  # a link has begun: what came in it before was announced before
         self._last_client: ClientId = 0
         self._closed_bytes_sent = self._closed_frames_sent = 0  # of links that have ended
         self._in_order: list[tuple[Key, Link]] = []  # a walk that is under way keeps the list that it began with
@@ -75,6 +76,7 @@ class NodeLinks:
         else:
             os.close(life_fd)
         self._in_order = list(self._links.items())
+        self._is_fresh = True
 
     def _begin(self, attach: Attach, memory_fd: int, bell: Bell) -> Link:
         if attach.role == "peer":
@@ -134,15 +136,16 @@ class NodeLinks:
         """
         if not self._bell.take_news() and not self._notices and not self._died:
             return []
+        rare, self._is_fresh = self._bell.take_rare() or self._is_fresh, False
         died, self._died = self._died, []
         arrived, self._notices = self._notices, []
         for key, link in self._in_order:
             try:
-                link.receive(arrived)
+                link.receive(arrived, rare=rare)
             except CorruptFrameError as error:
                 self._fail(key, error)
                 continue
-            if link.has_ended():
+            if rare and link.has_ended():
                 self._end(key)
         for key, link in died:
             if self._links.get(key) is link:  # not ended or replaced meanwhile

@@ -5,7 +5,6 @@ where it stands, so that what was sent before still arrives.  Incarnations need 
 incarnation of either end.
 """
 
-from collections.abc import Iterator
 from struct import Struct
 
 from lab.service.host import ElectionFrame, Inbound, LearnerFrame
@@ -18,6 +17,7 @@ from lab.zab.events import Session, SessionClosed
 _PREFIX = Struct("<BQ")
 _PREFIX_BYTES = _PREFIX.size
 _DATA, _CLOSE = 1, 2
+_NO_SESSION: Session = -1
 
 
 class PeerLink:
@@ -28,10 +28,13 @@ class PeerLink:
         self.peer = peer
         self.incarnation = incarnation
         self._bell = bell
-        self._link = ShmLink(memory_fd, PEER_CHANNELS, side, bell, queue_bytes_max=queue_bytes_max)
+        self._link = ShmLink(memory_fd, PEER_CHANNELS, side, bell, queue_bytes_max=queue_bytes_max, rare=(0,))
         self._election, self._learner = self._link.channels
         self._live: set[Session] = set()
         self._ended: set[Session] = set()
+        self._notified = False  # something was sent on the election channel, and perhaps waits
+        self._current = _NO_SESSION  # the session, live, that frames came or went in last
+        self._prefix = b""  # of its data frames
 
     @property
     def bytes_sent(self) -> int:
@@ -43,12 +46,13 @@ class PeerLink:
 
     def flush(self) -> bool:
         """Publish what was sent; False if some of it waits for room.  Raises CorruptFrameError."""
-        self._election.flush()
-        self._learner.flush()
-        return not (self._learner.wants_flush() or self._election.wants_flush())
+        if self._notified:
+            self._notified = not self._election.flush()
+        return self._learner.flush() and not self._notified
 
     def notify(self, frame: bytes) -> None:
         """Send on the election channel.  If it is full, what waits is lost: the newest notification matters."""
+        self._notified = True
         if not self._election.send(frame):
             self._election.clear_queue()
             self._election.send(frame)
@@ -58,12 +62,19 @@ class PeerLink:
 
         Returns the sessions that ended because too much is waiting: everything that waited is dropped with them.
         """
-        if session in self._ended:
+        if session != self._current and not self._begin(session):
             return []
-        self._live.add(session)
-        if self._learner.send(_PREFIX.pack(_DATA, session), frame):
+        if self._learner.send(self._prefix, frame):
             return []
         return self._overflow()
+
+    def _begin(self, session: Session) -> bool:
+        """Frames come or go in another session than the last one; False if it has ended."""
+        if session in self._ended:
+            return False
+        self._live.add(session)
+        self._current, self._prefix = session, _PREFIX.pack(_DATA, session)
+        return True
 
     def close_session(self, session: Session) -> list[SessionClosed]:
         """End a session at both ends.  Returns further ones that ended, as `send` does."""
@@ -77,41 +88,47 @@ class PeerLink:
     def _end(self, session: Session) -> None:
         self._live.discard(session)
         self._ended.add(session)
+        if session == self._current:
+            self._current, self._prefix = _NO_SESSION, b""
 
     def _overflow(self) -> list[SessionClosed]:
         self._learner.clear_queue()
         closed = [SessionClosed(self.peer, session) for session in sorted(self._live)]
-        self._ended |= self._live
-        self._live.clear()
+        for each in closed:
+            self._end(each.session)
         for session in sorted(self._ended):  # earlier Close frames may have waited, too; a second one does no harm
             self._learner.send(_PREFIX.pack(_CLOSE, session))
         return closed
 
-    def receive(self, arrived: list[Inbound]) -> None:
-        """Append what arrived, election first.  Raises CorruptFrameError; what came before it has been appended."""
-        votes = self._election.receive()
-        if votes:
-            arrived.extend([ElectionFrame(self.peer, frame) for frame in votes])
-        frames = self._learner.receive()
-        if frames:
-            arrived.extend(self._open(frames))
+    def receive(self, arrived: list[Inbound], *, rare: bool) -> None:
+        """Append what arrived, election first.  Raises CorruptFrameError; what came before it has been appended.
 
-    def _open(self, frames: list[bytes]) -> Iterator[Inbound]:
-        peer, live, ended = self.peer, self._live, self._ended
-        for frame in frames:
-            if len(frame) < _PREFIX_BYTES:
-                raise CorruptFrameError(f"learner frame of {len(frame)} bytes: at least {_PREFIX_BYTES}")
-            kind, session = _PREFIX.unpack_from(frame)
-            if session in ended:
-                continue
-            if kind == _DATA:
-                live.add(session)
-                yield LearnerFrame(peer, session, frame[_PREFIX_BYTES:])
-            elif kind == _CLOSE:
-                self._end(session)
-                yield SessionClosed(peer, session)
+        Votes are `rare`: they are looked for only if something rare was announced.
+        """
+        if rare:
+            votes = self._election.receive()
+            if votes:
+                arrived.extend([ElectionFrame(self.peer, frame) for frame in votes])
+        for frame in self._learner.receive():
+            if self._prefix and frame.startswith(self._prefix):
+                arrived.append(LearnerFrame(self.peer, self._current, frame[_PREFIX_BYTES:]))
             else:
-                raise CorruptFrameError(f"learner frame of kind {kind}")
+                arrived.extend(self._open(frame))
+
+    def _open(self, frame: bytes) -> list[Inbound]:
+        """A frame that is not one more of the current session's."""
+        if len(frame) < _PREFIX_BYTES:
+            raise CorruptFrameError(f"learner frame of {len(frame)} bytes: at least {_PREFIX_BYTES}")
+        kind, session = _PREFIX.unpack_from(frame)
+        if session in self._ended:
+            return []
+        if kind == _DATA:
+            self._begin(session)
+            return [LearnerFrame(self.peer, session, frame[_PREFIX_BYTES:])]
+        if kind == _CLOSE:
+            self._end(session)
+            return [SessionClosed(self.peer, session)]
+        raise CorruptFrameError(f"learner frame of kind {kind}")
 
     def has_ended(self) -> bool:
         """Whether the other end closed the link."""

@@ -1,16 +1,17 @@
 """A doorbell: how other processes tell one process that there is something for it, and wake it if it sleeps.
 
 Ringing is a system call, so a process says in shared memory whether it sleeps, and nobody rings while it does not.  The
-word `news` beside it saves the owner from looking into every ring it reads to learn that all are empty.
+word `news` beside it saves the owner from looking into every ring it reads to learn that all are empty, and the word
+`rare` from looking into those that nearly always are.
 """
 
 import os
 
-from lab.transport.fence import STORES_IN_ORDER, full_fence
+from lab.transport.fence import STORES_IN_ORDER, acquire, full_fence, release
 from lab.transport.memory import create_memory, map_memory
 
 PAGE_BYTES = 4096
-_SLEEPING, _NEWS = 0, 16  # 64-bit words of the page, 128 bytes apart: the owner writes one, everybody the other
+_SLEEPING, _NEWS, _RARE = 0, 16, 17  # 64-bit words of the page: the owner writes the first, 128 bytes away everybody
 _ONE = (1).to_bytes(8, "little")
 
 
@@ -60,10 +61,19 @@ class Bell:
         """There is something for the owner, stored before this call: leave word, and wake it if it sleeps."""
         if not STORES_IN_ORDER:
             full_fence()  # what was stored is visible before `news` is
-        self._words[_NEWS] = 1
-        full_fence()  # `news` is visible before `sleeping` is read; set_sleeping has the other half
-        if self._words[_SLEEPING]:
+        words = self._words
+        words[_NEWS] = 1
+        acquire()  # a full fence: `news` is visible before `sleeping` is read; set_sleeping has the other half
+        release()
+        if words[_SLEEPING]:
             self.ring()
+
+    def announce_rare(self) -> None:
+        """As `announce`, of something that the owner does not look for whenever there is news."""
+        if not STORES_IN_ORDER:
+            full_fence()
+        self._words[_RARE] = 1
+        self.announce()  # behind it: whoever sees the news sees this, too
 
     def has_news(self) -> bool:
         """Whether anybody has announced something since the last `take_news`."""
@@ -75,6 +85,14 @@ class Bell:
             return False
         self._words[_NEWS] = 0
         full_fence()  # forgotten before the owner looks: what is announced from now on leaves word again
+        return True
+
+    def take_rare(self) -> bool:
+        """Whether something rare was announced since the last call; ask after `take_news`."""
+        if not self._words[_RARE]:
+            return False
+        self._words[_RARE] = 0
+        full_fence()
         return True
 
     def set_sleeping(self, sleeping: bool) -> None:

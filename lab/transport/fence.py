@@ -14,10 +14,10 @@ from _thread import allocate_lock  # `threading` costs 1 ms to import
 STORES_IN_ORDER = os.uname().machine in ("x86_64", "amd64")  # other CPUs see one process's stores in any order
 
 _free = allocate_lock()
-_acquire, _release = _free.acquire, _free.release
+acquire, release = _free.acquire, _free.release  # one after the other they are `full_fence`, less a call
 
 
 def full_fence() -> None:
     """No load after this call is carried out before a store that stands ahead of it."""
-    _acquire()
-    _release()
+    acquire()
+    release()

@@ -39,12 +39,15 @@ Part = bytes | memoryview
 class RingWriter:
     """The producing end.  Nothing blocks: what the ring has no room for waits here, in order."""
 
-    def __init__(self, shared: mmap.mmap, start: int, capacity: int, bell: Bell, queue_bytes_max: int) -> None:
-        """`start` is where the ring stands in `shared`, `bell` the reader's."""
+    def __init__(
+        self, shared: mmap.mmap, start: int, capacity: int, bell: Bell, queue_bytes_max: int, *, rare: bool = False
+    ) -> None:
+        """`start` is where the ring stands in `shared`, `bell` the reader's; `rare`: frames are announced as such."""
         self._shared = shared
         self._control = memoryview(shared)[start : start + CONTROL_BYTES].cast("Q")
         self._base, self._capacity = start + CONTROL_BYTES, capacity
         self._bell, self._queue_bytes_max = bell, queue_bytes_max
+        self._announce = bell.announce_rare if rare else bell.announce
         self._piece = capacity // 4 - HEADER_BYTES_MAX  # greatest payload that travels unfragmented
         self._queue: deque[Part] = deque()  # header and payload alternately
         self._direct_bytes_max = min(queue_bytes_max, capacity)
@@ -119,14 +122,15 @@ class RingWriter:
     def _header(self, word: int, prefix: Part, payload: Part) -> bytes:  # noqa: ARG002 - the checked one needs them
         return _pack(word, self._sequence & SEQUENCE)
 
-    def flush(self) -> None:
-        """Publish what was sent, as far as there is room, and wake the reader if it sleeps.
+    def flush(self) -> bool:
+        """Publish what was sent, as far as there is room, and wake the reader if it sleeps; False if some of it waits.
 
         Raises CorruptFrameError if the reader's counter is impossible.
         """
-        if self._queue:
+        queue = self._queue
+        if queue:
             self._move()
-            if self._queue and not self._asked:  # ask for room, then look again: some may have come in between
+            if queue and not self._asked:  # ask for room, then look again: some may have come in between
                 self._control[_WANTS_ROOM] = self._asked = True
                 full_fence()
                 self._move()
@@ -134,7 +138,8 @@ class RingWriter:
             self._control[_WANTS_ROOM] = self._asked = False
         if self._head != self._published:
             self._control[_HEAD] = self._published = self._head
-            self._bell.announce()
+            self._announce()
+        return not self._queue
 
     def has_room(self) -> bool:
         """Whether frames were left waiting by the last `flush` and the next one could move some, or would raise."""
@@ -174,7 +179,9 @@ class RingWriter:
 
     def _move(self) -> None:
         """Lay as many waiting frames into the ring as fit; they are not published yet."""
-        room = self._room()
+        room = self._capacity - self._head + self._control[_TAIL]
+        if not 0 <= room <= self._capacity:
+            room = self._room()  # which raises
         if self.queued_bytes <= room:
             data = b"".join(self._queue)
             self._queue.clear()
@@ -205,7 +212,7 @@ class RingWriter:
     def end(self) -> None:
         """Tell the reader that nothing more will come; what is published can still be read."""
         self._control[_CLOSED] = 1
-        self._bell.announce()
+        self._bell.announce_rare()
 
     def release(self) -> None:
         self._control.release()
@@ -227,6 +234,10 @@ class RingReader:
 
     def has_input(self) -> bool:
         return bool(self._control[_HEAD] != self._tail)
+
+    def is_closed(self) -> bool:
+        """Whether the writer has ended the ring."""
+        return bool(self._control[_CLOSED])
 
     def has_ended(self) -> bool:
         """Whether the writer has ended the ring and everything was received."""

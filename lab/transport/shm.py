@@ -38,7 +38,7 @@ class Channel:
         self._writer, self._reader = writer, reader
         self.send: Callable[..., bool] = writer.send  # see RingWriter.send
         self.receive: Callable[[], list[bytes]] = reader.receive  # see RingReader.receive
-        self.flush: Callable[[], None] = writer.flush  # see RingWriter.flush
+        self.flush: Callable[[], bool] = writer.flush  # see RingWriter.flush
 
     @property
     def broken(self) -> bool:
@@ -77,21 +77,23 @@ class ShmLink:
         other: Bell,
         *,
         queue_bytes_max: int,
+        rare: tuple[int, ...] = (),
         checksums: bool = CHECKSUMS,
     ) -> None:
         """Map the memory; `memory_fd` stays the caller's, so does `other`, the bell of the process at the other end.
 
         `side` (0 or 1) says which half is written here.  `queue_bytes_max` holds for each channel.
+        `rare`: the channels, by index, whose frames the reader looks for only if something rare was announced.
         """
         self._shared: mmap.mmap = map_memory(memory_fd, link_bytes(channels))
         self._writers: list[RingWriter] = []
         self._readers: list[RingReader] = []
         self.channels: list[Channel] = []
         start = 0
-        for capacity in channels:
+        for index, capacity in enumerate(channels):
             starts = (start, start + CONTROL_BYTES + capacity)
             place = (self._shared, starts[side], capacity, other)
-            writer = (CheckedRingWriter if checksums else RingWriter)(*place, queue_bytes_max)
+            writer = (CheckedRingWriter if checksums else RingWriter)(*place, queue_bytes_max, rare=index in rare)
             place = (self._shared, starts[1 - side], capacity, other)
             reader = (CheckedRingReader if checksums else RingReader)(*place)
             self._writers.append(writer)
@@ -105,6 +107,10 @@ class ShmLink:
         A process that was killed closes nothing: its pidfd tells.
         """
         return self._readers[0].has_ended() and all(reader.has_ended() for reader in self._readers)
+
+    def is_ending(self) -> bool:
+        """Whether the other end was closed, though something may be left to receive."""
+        return any(reader.is_closed() for reader in self._readers)
 
     def close(self) -> None:
         """End the link and unmap it; the channels must not be used any more.

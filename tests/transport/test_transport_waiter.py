@@ -153,3 +153,12 @@ def test_spinning_ends_with_the_timeout(bell: Bell, time: Time) -> None:
     assert time.now_ns == 1_000_000
     assert not bell._words[0], "nobody has to ring it"
     waiter.close()
+
+
+def test_what_is_rare_is_told_apart(bell: Bell) -> None:
+    bell.announce()
+    assert not bell.take_rare()
+    bell.announce_rare()
+    assert bell.take_news()
+    assert bell.take_rare()
+    assert not bell.take_rare()
