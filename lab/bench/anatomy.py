@@ -69,10 +69,16 @@ _AT = {moment: place for place, moment in enumerate(CHAIN)}
 Mask = NDArray[np.bool]
 
 EVERY = 4  # one in so many zxids is sampled
-MARKS_MAX = 1 << 19  # markers that each server keeps: 20 MB
+MARKS_PER_S = 100_000  # room for them at each server; of 40 bytes, that are memory only once they are used
+MARKS_MAX = 1 << 22
 
 MEDIAN_BAND = (0.45, 0.55)  # of the samples, by latency
 SLOWEST_SHARE = 0.01
+
+
+def marks_max(seconds: float) -> int:
+    """How many markers a server keeps for a window of that length; a leader makes some 30,000/s at one outstanding."""
+    return min(MARKS_MAX, int((1 + seconds) * MARKS_PER_S))
 
 
 class Ways(NamedTuple):
@@ -193,6 +199,18 @@ class _Join:
             theirs = rows[ways.attached[rows] == learner]
             frames = requested.of(learner)
             self._set(theirs, requested=pick(frames.at_ns, frames.exactly(self._frame[theirs])))
+        for relay in self._servers:
+            self._relay(rows, relay, requested.of(relay.server))
+
+    def _relay(self, rows: Numbers, relay: ServerMarkers, requested: Markers) -> None:
+        """Of these writes, those that the leader took from a relay, which numbers an observer's frames anew."""
+        relayed = relay["relayed"]
+        for observer in np.unique(relayed.about).tolist():
+            theirs = rows[self._ways.attached[rows] == observer]
+            by_number = relayed.of(observer)
+            by_number = by_number._replace(key=by_number.number, number=by_number.key)
+            frames = pick(by_number.number, by_number.exactly(self._frame[theirs]))
+            self._set(theirs, requested=pick(requested.at_ns, requested.exactly(frames)))
 
     def _vote(self, server: ServerMarkers) -> None:
         """The writes whose quorum this server's disk closed."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab.bench.anatomy import EVERY, MARKS_MAX
+from lab.bench.anatomy import EVERY, marks_max
 from lab.bench.crew import PATIENCE_MS, Crew
 from lab.bench.limits import workload_of_settings
 from lab.bench.loaders import Loaders
@@ -59,7 +59,7 @@ def make_own(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTarge
         finalize_early=settings.finalize_early,
         data_dir=data_dir,
         seed=settings.seed,
-        marks_max=MARKS_MAX if settings.anatomy else 0,
+        marks_max=marks_max(settings.seconds) if settings.anatomy else 0,
         marks_every=EVERY,
         **more,
     )

@@ -57,11 +57,12 @@ class Hop(IntEnum):
     COMMIT = 12  # learner: COMMIT or INFORM was taken: zxid
     APPLIED = 13  # in the tree, the replies made: zxid
     REPLIED = 14  # the replies are published: zxid
+    RELAYED = 15  # relay: an observer's requests are published to the leader: number of the frame, observer, its number
 
 
 # Plain numbers: a member of an enum is looked up in 65 ns and packed as slowly, and some servers mark 20 times a write.
 (_RECEIVED, _FORWARDED, _REQUESTED, _PROPOSED, _APPENDED, _SENT, _PROPOSAL, _FLUSHED, _ACKED, _ACK, _COMMITTED,
- _INFORMED, _COMMIT, _APPLIED, _REPLIED) = map(int, Hop)  # fmt: skip
+ _INFORMED, _COMMIT, _APPLIED, _REPLIED, _RELAYED) = map(int, Hop)  # fmt: skip
 ACKS = len(Hop)  # the streams of acknowledgements, one for each voter, are numbered from here
 
 
@@ -188,6 +189,9 @@ class MarkedServer(Server):
     def _on_forwarded_frame(self, event: ServerEvent, sent: Send) -> None:
         ((_, zab_session),) = sent.to
         number = self._forwarded.next(zab_session)
+        if isinstance(event, Received):
+            self._marks.unpublished.append((_RELAYED, number, event.sender, self._requested[event.sender].last))
+            return
         frame = self._frame(event) if isinstance(event, ClientRequests) else None
         if frame is not None:
             self._marks.unpublished.append((_FORWARDED, *frame, number))
@@ -210,12 +214,14 @@ class _Frames:
 
     def __init__(self) -> None:
         self._session, self._count = -1, 0
+        self.last = 0
 
     def next(self, session: Session) -> int:
         if session != self._session:
             self._session, self._count = session, 0
         self._count += 1
-        return (session & _SESSION_MASK) << _ORDINAL_BITS | self._count
+        self.last = (session & _SESSION_MASK) << _ORDINAL_BITS | self._count
+        return self.last
 
 
 class MarkedLinks(NodeLinks):

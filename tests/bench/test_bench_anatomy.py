@@ -200,9 +200,11 @@ def test_batches_are_counted_by_the_voter_that_closed_their_quorum():
 # -- with what servers really mark
 
 
-def followed(attach: ServerState, frames: int, writes: int, tmp_path: Path) -> tuple[Ways, Any, list[HopMarks], Any]:
+def followed(
+    attach: ServerState, frames: int, writes: int, tmp_path: Path, relays: int = 0
+) -> tuple[Ways, Any, list[HopMarks], Any]:
     """A scripted client's writes, so many a frame, one frame after the other."""
-    ensemble = MarkedEnsemble(attach, observers=1)
+    ensemble = MarkedEnsemble(attach, observers=1, relays=relays)
     history, cxid = History(0, [SESSION]), 0
     for _ in range(frames):
         requests = [Create(cxid + place, f"/{cxid + place}", b"") for place in range(1, writes + 1)]
@@ -222,9 +224,12 @@ def followed(attach: ServerState, frames: int, writes: int, tmp_path: Path) -> t
     return *dissect([history], marks, ROLES, 1, 0, HOUR_NS), marks, ensemble
 
 
-@pytest.mark.parametrize("attach", [ServerState.LEADING, ServerState.FOLLOWING, ServerState.OBSERVING])
-def test_every_scripted_write_is_followed_from_end_to_end(attach: ServerState, tmp_path: Path):
-    ways, anatomy, _, ensemble = followed(attach, 4, 5, tmp_path)
+@pytest.mark.parametrize(
+    ("attach", "relays"),
+    [(ServerState.LEADING, 0), (ServerState.FOLLOWING, 0), (ServerState.OBSERVING, 0), (ServerState.OBSERVING, 1)],
+)
+def test_every_scripted_write_is_followed_from_end_to_end(attach: ServerState, relays: int, tmp_path: Path):
+    ways, anatomy, _, ensemble = followed(attach, 4, 5, tmp_path, relays)
     assert (anatomy.samples, anatomy.incomplete, anatomy.disordered) == (20, 0, 0)
     assert set(ways.attached.tolist()) == {ensemble.attached}
     assert set(ways.leader.tolist()) == {ensemble.leader}

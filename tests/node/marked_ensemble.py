@@ -55,10 +55,19 @@ class Row:
 class MarkedEnsemble:
     """`attach` says whom the one client is attached to: the leader, a follower or an observer."""
 
-    def __init__(self, attach: ServerState, *, voters: int = 3, observers: int = 0, every: int = 1, room: int = 10_000):
+    def __init__(
+        self,
+        attach: ServerState,
+        *,
+        voters: int = 3,
+        observers: int = 0,
+        relays: int = 0,
+        every: int = 1,
+        room: int = 10_000,
+    ) -> None:
         self.clock = VirtualClock()
         ids = tuple(range(1, voters + observers + 1))
-        config = ZabConfig(voters=ids[:voters], observers=ids[voters:])
+        config = ZabConfig(voters=ids[:voters], observers=ids[voters:], relays=relays)
         ticking = count(1).__next__
         self.now_ns = ticking
         network = Network(self.clock, random.Random(0))

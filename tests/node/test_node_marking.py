@@ -55,6 +55,17 @@ def test_a_write_at_an_observer_is_answered_before_its_log_is_flushed():
     ]  # fmt: skip
 
 
+def test_a_relay_marks_an_observer_s_frame_by_its_numbers_on_both_sides():
+    ensemble = MarkedEnsemble(OBSERVING, observers=1, relays=1)
+    ensemble.ask(Create(1, "/a", b""))
+    rows = ensemble.rows()
+    (forwarded,) = [row for row in rows if row.hop is Hop.FORWARDED]
+    (relayed,) = [row for row in rows if row.hop is Hop.RELAYED]
+    (requested,) = [row for row in rows if row.hop is Hop.REQUESTED and row.server == ensemble.leader]
+    assert (relayed.about, relayed.number) == (ensemble.attached, forwarded.number)
+    assert (requested.about, requested.key) == (relayed.server, relayed.key)
+
+
 def test_a_single_voter_is_its_own_quorum():
     ensemble = MarkedEnsemble(LEADING, voters=1)
     ensemble.ask(Create(1, "/a", b""))
