@@ -56,10 +56,10 @@ def test_a_broken_part_has_no_numbers(monkeypatch):
         work.check()
 
 
-def run_micro(*options):
+def run_micro(*options, **environment):
     return subprocess.run(
         [sys.executable, "-m", "lab.bench.micro", *options],
-        capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT,
+        capture_output=True, text=True, check=False, timeout=60, env={**ENVIRONMENT, **environment},
     )  # fmt: skip
 
 
@@ -129,3 +129,15 @@ def test_bench_has_each_round_appended_to_the_results(run):
         assert done.stdout.splitlines()[-1] == "parts measured: 1"
     suite = orjson.loads((run / "pyperf" / FILE).read_bytes())
     assert [len(one["runs"]) for one in suite["benchmarks"]] == [2]
+
+
+@pytest.mark.process
+def test_a_wrong_answer_is_one_line_and_no_number(tmp_path):
+    """`sitecustomize` is imported by pyperf's workers, too: the part is broken from outside."""
+    broken = "import lab.bench.micro.yardstick as it\nit._turn = lambda: 255\n"
+    (tmp_path / "sitecustomize.py").write_text(broken)
+    path = f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}"
+    done = run_micro("--only", "yardstick", "-p", "1", "-o", str(tmp_path / "out.json"), PYTHONPATH=path)
+    assert done.returncode == 1
+    assert done.stderr == "lab: micro: yardstick: entries that came back: 255 instead of 256\n"
+    assert not (tmp_path / "out.json").exists()
