@@ -10,6 +10,7 @@ from lab.bench.knob_grid import knob_points
 from lab.bench.peer_grid import peer_points
 from lab.bench.point import Job, Point, Shape, Timing, point_of, settings_of, shape_text
 from lab.bench.record import Settings
+from lab.bench.relay_grid import relay_points
 
 SPEED_BUDGETS_S = {"smoke": 75.0, "quick": 1200.0, "full": 2 * 3600.0}
 SPEED_ROUNDS_LEAST = {"smoke": 1, "quick": 5, "full": 5}  # medians of at least five, outside smoke
@@ -24,8 +25,8 @@ GROWN: tuple[Shape, ...] = ((3, 0), (3, 2), (3, 4), (5, 0), (7, 0))  # what a se
 
 def speed_points(profile: str) -> tuple[Point, ...]:
     return (
-        *bars(profile), *null_servers(profile), *knob_points(profile), *curves(profile), *budgets(profile),
-        *anatomy_points(profile), *peer_points(profile),
+        *bars(profile), *null_servers(profile), *knob_points(profile), *relay_points(profile), *curves(profile),
+        *budgets(profile), *anatomy_points(profile), *peer_points(profile),
     )  # fmt: skip
 
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from lab.report.reading import Run
 from lab.report.section import Section
-from lab.report.sections import anatomy, knobs, parts, speed
+from lab.report.sections import anatomy, knobs, parts, relays, speed
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     speed.section,
     anatomy.section,
     parts.section,
     knobs.section,
+    relays.section,
 )
 
 
