@@ -23,6 +23,7 @@ from lab.report.style import (
 
 TITLE = "What relaying to observers saves the leader"
 _LEADER, _FOLLOWER = 0, 1
+_APART = 0.11  # of leader and follower
 _REACH = 1.2  # how far beyond the largest value the axis goes
 
 
@@ -34,12 +35,13 @@ def draw(rows: Sequence[RelayRow]) -> Figure:
     caption(figure, TITLE, _notes(rows))
     sent, cpu, throughput = axes
     leader, follower = series_colour(_LEADER), series_colour(_FOLLOWER)
-    _marks(sent, [(r.leader_bytes, r.leader_bytes_low, r.leader_bytes_high) for r in rows], y, leader, "o")
-    _marks(sent, [(r.follower_bytes, None, None) for r in rows], y, follower, "D", filled=False)
+    above, below = ([at + step for at in y] for step in (-_APART, _APART))
+    _marks(sent, [(r.leader_bytes, r.leader_bytes_low, r.leader_bytes_high) for r in rows], above, leader, "o")
+    _marks(sent, [(r.follower_bytes, None, None) for r in rows], below, follower, "D", filled=False)
     for row, at in zip(rows, y, strict=True):
         sent.plot([row.leader_bytes_expected] * 2, [at - 0.32, at + 0.32], color=MUTED, linewidth=1.4, zorder=0)
-    _marks(cpu, [(r.leader_cpu_us, r.leader_cpu_low, r.leader_cpu_high) for r in rows], y, leader, "o")
-    _marks(cpu, [(r.follower_cpu_us, r.follower_cpu_low, r.follower_cpu_high) for r in rows], y, follower, "D",
+    _marks(cpu, [(r.leader_cpu_us, r.leader_cpu_low, r.leader_cpu_high) for r in rows], above, leader, "o")
+    _marks(cpu, [(r.follower_cpu_us, r.follower_cpu_low, r.follower_cpu_high) for r in rows], below, follower, "D",
            filled=False)  # fmt: skip
     _marks(throughput, [(r.writes_per_s, r.writes_low, r.writes_high) for r in rows], y, series_colour(2), "s")
     limited = [(r.writes_per_s, at) for r, at in zip(rows, y, strict=True) if r.client_limited]
