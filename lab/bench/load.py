@@ -87,6 +87,8 @@ class Load:
         self._window: Measure | None = None
         self._mark_ns = NEVER_NS  # the next end of the window
         self._cpu_ns = 0
+        self._waited_ns = 0  # with nothing to do, asleep or not
+        self._waited_before_ns = 0
         self._stop_ns = NEVER_NS  # when to wait no longer for what is outstanding
         self._look_ns = 0
         self._firsts: dict[int, Acknowledged] = {}  # eager: the first acknowledged write of each epoch
@@ -109,6 +111,7 @@ class Load:
                 self._report()
             if not arrived and not sent:
                 ready = sessions.wait(self._wake_ns())
+                self._waited_ns += time.monotonic_ns() - now
             elif now >= self._look_ns:
                 self._look_ns = now + LOOK_NS
                 ready = sessions.look()
@@ -313,10 +316,10 @@ class Load:
         assert self._window is not None
         cpu_ns = time.process_time_ns()
         if self._mark_ns == self._window.start_ns:
-            self._cpu_ns, self._mark_ns = cpu_ns, self._window.end_ns
+            self._cpu_ns, self._waited_before_ns, self._mark_ns = cpu_ns, self._waited_ns, self._window.end_ns
         if now >= self._window.end_ns:
             self._mark_ns = NEVER_NS
-            self._answer(Measured(cpu_ns - self._cpu_ns))
+            self._answer(Measured(cpu_ns - self._cpu_ns, self._waited_ns - self._waited_before_ns))
 
     def _report(self) -> None:
         self._stop_ns = NEVER_NS

@@ -18,6 +18,10 @@ class Window(Protocol):
     def cpu_s(self) -> float:
         """Of all load processes together."""
 
+    @property
+    def waited_s(self) -> float:
+        """How long the load processes had nothing to do, added up; waiting may take CPU, too."""
+
 
 class Load(Protocol):
     """The load processes of one trial."""

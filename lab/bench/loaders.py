@@ -48,6 +48,7 @@ class Window(msgspec.Struct, frozen=True):
     start_ns: int
     end_ns: int
     cpu_s: float  # of all load processes together
+    waited_s: float  # with nothing to do, of all together
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -118,7 +119,7 @@ class Loaders:
         self._tell(Measure(start_ns, end_ns))
         measured = self._hear(Measured, seconds + ANSWER_TIMEOUT_S)
         cpu_s = sum(each.cpu_ns for each in measured) / 1e9
-        return Window(start_ns, end_ns, cpu_s)
+        return Window(start_ns, end_ns, cpu_s, sum(each.waited_ns for each in measured) / 1e9)
 
     def begin(self) -> None:
         """Start sending, until `finish`; a second call does nothing."""

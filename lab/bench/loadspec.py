@@ -75,6 +75,7 @@ class Ready(_Record, tag=20, frozen=True):
 
 class Measured(_Record, tag=21, frozen=True):
     cpu_ns: int  # of this process between the two ends of the window
+    waited_ns: int  # of that time with nothing to do, whether asleep or looking again
 
 
 class Acknowledged(_Record, tag=22, frozen=True):

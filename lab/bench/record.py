@@ -198,7 +198,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     client_cpu_s: float
     client_lag_us: float  # open loop: how late the generator sent, 99th percentile; closed loop: 0
     open_loop: OpenLoop | None = None  # closed loop: None
-    client_limited: bool  # the load processes used over 90 % of a CPU each: the servers' limit was not reached
+    client_limited: bool  # the load processes were busy for over 90 % of a CPU each: the servers' limit was not reached
     budget: str = "none"  # mechanism behind cpu_share
     cpus: dict[str, list[int]] = {}  # that `server 1`, `client 0` ... were held to; empty: free, or not recorded yet
     digest: str = ""  # of the replicas, hex

@@ -198,11 +198,16 @@ def _measured(settings: Settings, seen: _Seen) -> dict[str, Any]:
         "client_cpu_s": seen.window.cpu_s,
         "client_lag_us": 0.0 if lag_us is None else lag_us.p99,
         "open_loop": scheduled,
-        "client_limited": seen.window.cpu_s > CLIENT_LIMIT * seconds * settings.clients,
+        "client_limited": _is_limit(seen.window, seconds * settings.clients),
         "budget": seen.budget,
         "cpus": seen.cpus,
         "digest": common_digest(seen.replicas),
     }
+
+
+def _is_limit(window: Window, available_s: float) -> bool:
+    """Whether the load processes were busy all the time: looking again while there is nothing to do is not work."""
+    return window.cpu_s > CLIENT_LIMIT * available_s and window.waited_s < (1 - CLIENT_LIMIT) * available_s
 
 
 @contextlib.contextmanager

@@ -170,8 +170,8 @@ class FakeTarget:
 
 
 class FakeWindow:
-    def __init__(self, start_ns, end_ns, cpu_s=0.5):
-        self.start_ns, self.end_ns, self.cpu_s = start_ns, end_ns, cpu_s
+    def __init__(self, start_ns, end_ns, cpu_s=0.5, waited_s=0.0):
+        self.start_ns, self.end_ns, self.cpu_s, self.waited_s = start_ns, end_ns, cpu_s, waited_s
 
 
 class FakeAck:

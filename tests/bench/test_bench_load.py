@@ -79,6 +79,7 @@ def test_what_a_closed_loop_did_is_recorded_and_verifies(ensemble: FakeEnsemble,
     done = completed(histories, window.start_ns, window.end_ns)
     assert all(len(done[kind][0]) > 50 and done[kind][0].min() > 0 for kind in Kind)
     assert 0 < window.cpu_s <= 0.11
+    assert 0 < window.waited_s <= 0.11
     assert outcomes(histories, Outcome.UNKNOWN, 0, 1 << 62) == 0
     assert len(ensemble.replicas()[0].nodes) == 21, "the keys and their parent"
     assert list(tmp_path.glob("history*")) == [], "histories were taken over"

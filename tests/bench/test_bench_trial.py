@@ -88,10 +88,19 @@ def test_a_budget_that_cannot_be_set_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cpu_s", "clients", "limited"), [(0.95, 1, True), (0.85, 1, False), (1.7, 2, False), (1.9, 2, True)]
+    ("cpu_s", "waited_s", "clients", "limited"),
+    [
+        (0.95, 0.0, 1, True),
+        (0.85, 0.0, 1, False),
+        (1.7, 0.0, 2, False),
+        (1.9, 0.0, 2, True),
+        (0.99, 0.05, 1, True),
+        (0.99, 0.6, 1, False),
+        (1.9, 0.3, 2, False),  # waiting without sleep takes CPU
+    ],
 )
-def test_a_load_at_its_limit_is_told(cpu_s, clients, limited):
-    window = FakeWindow(1_000, 1_000_001_000, cpu_s=cpu_s)
+def test_a_load_at_its_limit_is_told(cpu_s, waited_s, clients, limited):
+    window = FakeWindow(1_000, 1_000_001_000, cpu_s=cpu_s, waited_s=waited_s)
     record, target, _ = measure(Settings(clients=clients), window=window)
     assert (record.client_limited, record.client_cpu_s, record.client_lag_us) == (limited, cpu_s, 0.0)
     assert names(target).count("connector") == clients
