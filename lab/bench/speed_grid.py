@@ -18,6 +18,12 @@ SPEED_ROUNDS_LEAST = {"smoke": 1, "quick": 5, "full": 5}  # medians of at least 
 BAR_TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(2.0, 0.7), "full": Timing(3.0, 1.0)}
 NULL_TIMINGS = {"smoke": Timing(0.3, 0.2), "quick": Timing(1.0, 0.5), "full": Timing(2.0, 0.5)}
 BAR_ROUNDS = {"smoke": 1, "quick": 5, "full": 15}
+# name, znodes, writes/s, seconds of them without a snapshot, rounds, about how many seconds each
+TREES = {
+    "smoke": (("10k", 10_000, 2_000, 1.0, 1, 7.0),),
+    "quick": (("100k", 100_000, 20_000, 4.0, 2, 22.0), ("1m", 1_000_000, 20_000, 5.0, 3, 70.0)),
+    "full": (("100k", 100_000, 20_000, 4.0, 5, 22.0), ("1m", 1_000_000, 20_000, 5.0, 5, 70.0)),
+}
 OUTAGES = {"smoke": 3, "quick": 100, "full": 400}
 
 GROWN: tuple[Shape, ...] = ((3, 0), (3, 2), (3, 4), (5, 0), (7, 0))  # what a server more costs a write
@@ -32,7 +38,7 @@ def speed_points(profile: str) -> tuple[Point, ...]:
 
 def speed_jobs(profile: str) -> tuple[Job, ...]:
     """What is measured in the same rounds and is no trial."""
-    return (parts(profile), *floors(profile))
+    return (parts(profile), *floors(profile), *large_trees(profile))
 
 
 # -- jobs
@@ -44,6 +50,17 @@ def parts(profile: str) -> Job:
     return Job(
         id="micro", suite="speed", module="lab.bench.micro", arguments=("--processes", "1", "--quiet", *some),
         rounds=BAR_ROUNDS[profile], seconds=seconds,
+    )  # fmt: skip
+
+
+def large_trees(profile: str) -> tuple[Job, ...]:
+    """Starts, bytes a znode, and snapshots under load, with few znodes and with many."""
+    return tuple(
+        Job(
+            id=f"tree/{name}", suite="speed", module="lab.bench.large_tree",
+            arguments=(str(znodes), str(rate), str(without_s)), rounds=rounds, seconds=seconds,
+        )
+        for name, znodes, rate, without_s, rounds, seconds in TREES[profile]
     )  # fmt: skip
 
 

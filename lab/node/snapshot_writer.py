@@ -13,6 +13,7 @@ from lab.transport.waiter import Waiter
 from lab.zab.zxid import Zxid
 
 _STDERR = 2
+BACKGROUND = 10  # how much nicer the child is: servers and clients want the CPU now, a snapshot has time
 
 
 class ForkedWriter:
@@ -28,6 +29,7 @@ class ForkedWriter:
         self._outcome: bool | None = None
 
         def write() -> None:
+            os.nice(BACKGROUND)
             for _ in write_snapshot(disk.open(path), zxid, chunks):
                 pass
 

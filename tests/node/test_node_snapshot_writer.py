@@ -131,3 +131,4 @@ def test_the_child_holds_nothing_but_its_file(rig: Rig) -> None:
     while [file.path for file in child.open_files()] != [wanted]:
         assert time.monotonic() < deadline, child.open_files()
     assert child.net_connections() == []
+    assert child.nice() > psutil.Process().nice(), "whoever serves comes first"
