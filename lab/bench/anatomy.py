@@ -77,7 +77,7 @@ SLOWEST_SHARE = 0.01
 
 
 def marks_max(seconds: float) -> int:
-    """How many markers a server keeps for a window of that length; a leader makes some 30,000/s at one outstanding."""
+    """How many markers a server keeps for a window of that length; at one outstanding a leader makes 3.5 a write."""
     return min(MARKS_MAX, int((1 + seconds) * MARKS_PER_S))
 
 

@@ -71,12 +71,19 @@ def test_the_section_says_what_takes_longest_what_was_lost_and_what_marking_cost
     assert found is not None
     name = "buffered, via the leader, 1 outstanding each"
     assert found.sentences == [
-        f"{name}: the median write takes 153 µs: acknowledgement 22 %, apply, answer 20 %, commit 18 %.",
-        f"{name}: the slowest 1 % takes 1.53 ms: acknowledgement 22 %, apply, answer 20 %, commit 18 %.",
+        f"{name}: the median write takes 153 µs: acknowledgement 22 %; apply, answer 20 %; commit 18 %.",
+        f"{name}: the slowest 1 % takes 1.53 ms: acknowledgement 22 %; apply, answer 20 %; commit 18 %.",
         f"{name}: 12 sampled writes could not be followed.",
         f"{name}: with markers 90 % (90 % to 90 %) of the throughput without.",
     ]
     assert found.tables[0].rows == [[name, "4", "28", "2.0", "0.0 %", "100.0 %", "0.0 %"]]
+
+
+def test_what_marking_costs_is_undecided_where_the_interval_says_so(run_of):
+    marked = [a_trial(r, an_anatomy(), ops=900.0 + 100 * r) for r in range(3)]
+    found = section(run_of([*marked, *[a_trial(r, None, ops=1000.0) for r in range(3)]]))
+    assert found is not None
+    assert found.sentences[-1].endswith("of the throughput without, which decides nothing.")
 
 
 @pytest.mark.parametrize("trials", [1, 3])

@@ -40,7 +40,7 @@ def _sentences(rows: list[AnatomyRow]) -> list[str]:
         for band, what in (("median", "the median write"), ("slowest", "the slowest 1 %")):
             parts = [row for row in rows if (row.configuration, row.band) == (name, band)]
             largest = sorted(parts, key=lambda row: -row.us)[:LARGEST]
-            words = ", ".join(f"{row.part} {row.share:.0%}".replace("%", " %") for row in largest)
+            words = "; ".join(f"{row.part} {row.share:.0%}".replace("%", " %") for row in largest)
             found.append(f"{name}: {what} takes {duration(parts[0].total_us)}: {words}.")
     return found
 
@@ -57,13 +57,15 @@ def _costs(points: list[tuple[Point, str]], run: Run) -> list[str]:
         plain = unmarked(point, run)
         if plain is not None:
             with_, without = (one.sample(lambda trial: trial.ops_per_s) for one in (point, plain))
-            found.append(f"{name}: with markers {_words(ratio(with_, without))} of the throughput without.")
+            found.append(f"{name}: with markers {_words(ratio(with_, without))}.")
     return found
 
 
 def _words(effect: Effect) -> str:
     between = "" if effect.low is None or effect.high is None else f" ({effect.low:.0%} to {effect.high:.0%})"
-    return f"{effect.ratio:.0%}{between}".replace("%", " %")
+    words = f"{effect.ratio:.0%}{between} of the throughput without".replace("%", " %")
+    is_decided = effect.low is not None and effect.high is not None and not effect.low <= 1 <= effect.high
+    return words if is_decided else f"{words}, which decides nothing"
 
 
 def _table(rows: list[CloserRow]) -> Table:
