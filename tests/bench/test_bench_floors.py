@@ -22,7 +22,9 @@ def where(tmp_path):
 def test_a_hop_is_measured_at_every_placement_and_leaves_this_process_where_it_was(where):
     before = os.sched_getaffinity(0)
     probes = list(hop.measure(where, hops=20))
-    assert {probe.name for probe in probes} == {f"floor/hop/{name}" for name in placements()}
+    assert {probe.name for probe in probes} == {
+        f"floor/{kind}/{name}" for kind in ("hop", "hop-awake") for name in placements()
+    }
     assert all(len(probe.samples) == 20 and min(probe.samples) > 0 for probe in probes)
     assert os.sched_getaffinity(0) == before
 

@@ -238,5 +238,10 @@ def test_side_records_are_read_as_strictly_as_trials(tmp_path, name, line, says)
 def test_text_tables_are_aligned():
     from lab.report.tables import Table
 
-    lines = text_table(Table("t", ["a", "b", "c", "d"], [["x", "long cell", "3", "end"], ["yy", "s", "10", "e"]]))
-    assert lines == ["a   b           c  d", "x   long cell   3  end", "yy  s          10  e"]
+    table = Table("t", ["a", "b", "c", "d"], [["x", "long cell", "3", "end"], ["yy", "s", "10", "e"]])
+    assert text_table(table, left=(0, 1, 3)) == [
+        "a   b           c  d",
+        "x   long cell   3  end",
+        "yy  s          10  e",
+    ]
+    assert text_table(table)[2] == "yy          s  10    e"

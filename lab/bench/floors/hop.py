@@ -1,22 +1,28 @@
-"""The one-way doorbell hop: from ringing a process that sleeps until it runs.  Half of a there and back."""
+"""The one-way doorbell hop: from ringing a process that sleeps until it runs.  Half of a there and back.
+
+Beside it what is left of a hop when both look again before they sleep, as servers do by default.
+"""
 
 import time
 from collections.abc import Iterator
 
 from lab.bench.floors.pair import End, pair, placements
 from lab.bench.probe import Probe, Where
+from lab.transport.waiter import Wait
 
-HOPS, WARM_UP = 2000, 200
+HOPS, WARM_UP = 1000, 100
 SLEEP_MS = 200.0
 
 
 def measure(where: Where, hops: int = HOPS) -> Iterator[Probe]:  # noqa: ARG001 (no files)
     """Placement is a factor: waking a process on another core costs up to ten times what it costs on the same one."""
-    for name, cpus in placements().items():
-        with pair(_echo, cpus) as end:
-            for _ in range(WARM_UP):
-                _there_and_back(end)
-            yield Probe(name=f"floor/hop/{name}", unit="µs", samples=[_there_and_back(end) / 2e3 for _ in range(hops)])
+    for kind, wait in (("hop", Wait.BLOCKING), ("hop-awake", Wait.ADAPTIVE)):
+        for name, cpus in placements().items():
+            with pair(_echo, cpus, wait) as end:
+                for _ in range(WARM_UP):
+                    _there_and_back(end)
+                samples = [_there_and_back(end) / 2e3 for _ in range(hops)]
+            yield Probe(name=f"floor/{kind}/{name}", unit="µs", samples=samples)
 
 
 def _there_and_back(end: End) -> int:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from lab.bench.lifeline import die_with_parent
 from lab.transport.bell import Bell
 from lab.transport.shm import CLIENT_CHANNELS, Channel, ShmLink, create_link_memory
-from lab.transport.waiter import Waiter
+from lab.transport.waiter import Wait, Waiter
 
 QUEUE_BYTES_MAX = 64 << 20
 
@@ -16,11 +16,11 @@ QUEUE_BYTES_MAX = 64 << 20
 class End:
     """One process's end: its channel, its own bell, the other's, and where it sleeps."""
 
-    def __init__(self, memory_fd: int, side: int, own: Bell, other: Bell) -> None:
+    def __init__(self, memory_fd: int, side: int, own: Bell, other: Bell, wait: Wait) -> None:
         self.own, self.other = own, other
         self.link = ShmLink(memory_fd, CLIENT_CHANNELS, side, other, queue_bytes_max=QUEUE_BYTES_MAX)
         self.channel: Channel = self.link.channels[0]
-        self.waiter = Waiter(own)
+        self.waiter = Waiter(own, wait)
 
     def close(self) -> None:
         self.waiter.close()
@@ -28,7 +28,7 @@ class End:
 
 
 @contextmanager
-def pair(partner: Callable[[End], None], cpus: tuple[set[int], set[int]]) -> Iterator[End]:
+def pair(partner: Callable[[End], None], cpus: tuple[set[int], set[int]], wait: Wait) -> Iterator[End]:
     """This process at one end, and a forked one that runs `partner` at the other until this one leaves the block."""
     memory_fd = create_link_memory(CLIENT_CHANNELS)
     bells = Bell.create(), Bell.create()
@@ -39,13 +39,13 @@ def pair(partner: Callable[[End], None], cpus: tuple[set[int], set[int]]) -> Ite
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             die_with_parent(here)
             os.sched_setaffinity(0, cpus[1])
-            partner(End(memory_fd, 1, bells[1], bells[0]))
+            partner(End(memory_fd, 1, bells[1], bells[0], wait))
         finally:
             os._exit(0)
     end = None
     try:
         os.sched_setaffinity(0, cpus[0])
-        end = End(memory_fd, 0, bells[0], bells[1])
+        end = End(memory_fd, 0, bells[0], bells[1], wait)
         yield end
     finally:
         os.kill(child, signal.SIGKILL)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from lab.bench.floors.pair import End, pair, placements
 from lab.bench.floors.shapes import batch_bytes
 from lab.bench.probe import Probe, Where
+from lab.transport.waiter import Wait
 
 WINDOW_S = 0.03
 WINDOWS = 20
@@ -16,7 +17,7 @@ def measure(where: Where, windows: int = WINDOWS) -> Iterator[Probe]:  # noqa: A
     cpus = placements()
     name = "other-core" if "other-core" in cpus else "same-core"
     frame = batch_bytes(256)
-    with pair(lambda end: _pour(end, frame), cpus[name]) as end:
+    with pair(lambda end: _pour(end, frame), cpus[name], Wait.ADAPTIVE) as end:
         _drain(end, WINDOW_S)
         samples = [_drain(end, WINDOW_S) / 1e6 for _ in range(windows)]
     yield Probe(name=f"floor/ring/{name}", unit="MB/s", samples=samples, facts={"frame_bytes": float(len(frame))})

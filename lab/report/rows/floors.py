@@ -53,7 +53,7 @@ def floor_rows(run: Run) -> list[FloorRow]:
 def _probes(run: Run) -> list[FloorRow]:
     found = []
     probes = [probe for probe in run.probes if probe.verified and probe.probe.startswith("floor/")]
-    for name in dict.fromkeys(sorted((probe.probe for probe in probes), key=_place)):
+    for name in dict.fromkeys(sorted((probe.probe for probe in probes), key=_place)):  # of a kind as they were measured
         here = [probe for probe in probes if probe.probe == name]
         centre = median_of(rounds_of(here, lambda one: one.round, lambda one: one.value))
         assert centre is not None
@@ -67,11 +67,9 @@ def _probes(run: Run) -> list[FloorRow]:
     return found
 
 
-def _place(name: str) -> tuple[int, str]:
-    order = ("hop", "fdatasync", "ring", "codec")
-    kind = name.split("/")[1]
-    size = name.rsplit("-", 1)[-1]
-    return (order.index(kind) if kind in order else len(order), f"{kind}{int(size):09}" if size.isdigit() else name)
+def _place(name: str) -> int:
+    order, kind = ("hop", "hop-awake", "fdatasync", "ring", "codec"), name.split("/")[1]
+    return order.index(kind) if kind in order else len(order)
 
 
 def _null_servers(run: Run) -> list[FloorRow]:

@@ -6,13 +6,14 @@ from lab.report.reading import Run
 from lab.report.rows.floors import FloorRow, GrowthRow, floor_rows, growth_rows
 from lab.report.rows.speed import MISSED, REACHED, UNDECIDED, SpeedRow, speed_rows
 from lab.report.section import Section
-from lab.report.style import duration, si
+from lab.report.style import duration, interval, si
 from lab.report.tables import Table
 from lab.report.text import text_table
 from lab.report.wording import percent, sentence
 
-BARS = ["figure", "bar", "measured (95 %)", "n", "CPU µs/op", "reference", "× reference", "outside", "× outside",
-        "× 4 hops", "verdict"]  # fmt: skip
+BARS = ["figure", "verdict", "measured (95 %)", "n", "bar", "reference", "× reference", "outside", "× outside",
+        "× 4 hops", "CPU µs/op"]  # fmt: skip
+LEFT = {True: (0, 1, 4), False: (0,)}  # columns of words: of the bars, of the others
 FLOORS = ["floor", "median (95 %)", "rounds", "samples", "p99", "CPU µs/op"]
 GROWTH = ["one more", "time a write (95 %)", "of a write at 3+0", "CPU a write", "leader bytes a write", "rounds"]
 
@@ -23,6 +24,9 @@ LEAD = (
     "system (ZooKeeper under as many outstanding requests) in the same minutes. A bar is reached, or not, if the whole "
     "interval says so. CPU is that of all servers and load processes together."
 )
+
+
+_DURATIONS = {"µs": 1.0, "ms": 1e3}  # as microseconds
 
 
 def section(run: Run) -> Section | None:
@@ -37,7 +41,7 @@ def section(run: Run) -> Section | None:
     return Section(
         name="speed", title="Speed", lead=LEAD if rows else "",
         sentences=[*_count(rows), *_model(growth), *_left_out(run)], tables=tables,
-        printed=[line for table in tables for line in ("", table.title, *text_table(table))],
+        printed=[line for table in tables for line in ("", table.title, *text_table(table, LEFT[table is bars]))],
     )  # fmt: skip
 
 
@@ -45,26 +49,28 @@ def _bar(row: SpeedRow) -> list[str]:
     limited = ", load process at its limit" if row.client_limited else ""
     because = f" ({row.because})" if row.because and row.verdict in (MISSED, UNDECIDED) else ""
     return [
-        row.title, row.bar, _value(row.value, row.low, row.high, row.unit), str(row.n) if row.n else "–",
-        f"{row.cpu_us_per_op:.3g}" if row.cpu_us_per_op else "–", _value(row.reference, None, None, row.unit),
+        row.title, f"{row.verdict}{because}{limited}", _value(row.value, row.low, row.high, row.unit),
+        str(row.n) if row.n else "–", row.bar, _value(row.reference, None, None, row.unit),
         _times(row.reference_ratio, row.reference_ratio_low, row.reference_ratio_high),
         _value(row.outside, None, None, row.unit),
         _times(row.outside_ratio, row.outside_ratio_low, row.outside_ratio_high),
-        _times(row.hops_ratio, row.hops_ratio_low, row.hops_ratio_high), f"{row.verdict}{because}{limited}",
+        _times(row.hops_ratio, row.hops_ratio_low, row.hops_ratio_high),
+        f"{row.cpu_us_per_op:.3g}" if row.cpu_us_per_op else "–",
     ]  # fmt: skip
 
 
 def _value(value: float | None, low: float | None, high: float | None, unit: str) -> str:
     if value is None:
         return "–"
-    bounds = "" if low is None or high is None else f" ({_plain(low, unit)}–{_plain(high, unit)})"
+    if unit in _DURATIONS and low is not None and high is not None:
+        return _plain(value, unit) + interval(low * _DURATIONS[unit], high * _DURATIONS[unit])
+    bounds = "" if low is None or high is None else f" ({si(low)}–{si(high)})"
     return f"{_plain(value, unit)}{bounds}"
 
 
 def _plain(value: float, unit: str) -> str:
-    """With its unit, where that is not the column's."""
-    if unit in ("µs", "ms"):
-        return duration(value * (1_000 if unit == "ms" else 1))
+    if unit in _DURATIONS:
+        return duration(value * _DURATIONS[unit])
     return f"{si(value)}{unit if unit == '/s' else f' {unit}'}"
 
 
