@@ -318,10 +318,13 @@ class Host:
 
     def _deliver(self, event: ServerEvent) -> None:
         """Step the server and carry out what it wants, in order (lab.zab.effects)."""
-        outcomes = [self._carry_out(effect) for effect in self.server.step(event)]
-        for outcome in outcomes:
+        outcomes = None
+        for effect in self.server.step(event):
+            outcome = self._carry_out(effect)
             if outcome is not None:
-                self._deliver(outcome)
+                outcomes = [outcome] if outcomes is None else [*outcomes, outcome]
+        for outcome in outcomes or ():
+            self._deliver(outcome)
 
     def _reply(self, client: ClientId, replies: Sequence[Reply]) -> ClientDown | None:
         if len(replies) <= REPLIES_ENCODED_MAX:
