@@ -17,6 +17,11 @@ PEER_TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(2.0, 0.7), "full": Ti
 JVM_WARMUPS = {"smoke": 2.0, "quick": 6.0, "full": 10.0}
 PEER_ROUNDS = {"smoke": 1, "quick": 3, "full": 10}
 
+SYNC_LIMIT_TICKS, INIT_LIMIT_TICKS = (
+    100,
+    200,
+)  # 10 and 20 s, as deployments have: ZooKeeper drops who owes an ack longer
+
 TARGETS = ("own", "zookeeper")
 WRITES = ((4, 256), (1, 64), (1, 1))  # clients, outstanding of each; all at the leader
 READS = (2, 128)  # at all servers
@@ -30,6 +35,7 @@ def peer_points(profile: str) -> tuple[Point, ...]:
 def _of_target(profile: str, target: str, writes: Iterable[tuple[int, int]]) -> Iterable[Point]:
     timing = PEER_TIMINGS[profile]
     usual = Settings(**target_settings(target), durability="fsync", seconds=timing.seconds,
+                     sync_limit_ticks=SYNC_LIMIT_TICKS, init_limit_ticks=INIT_LIMIT_TICKS,
                      warmup=timing.warmup if target == "own" else JVM_WARMUPS[profile])  # fmt: skip
     for clients, outstanding in writes:
         settings = msgspec.structs.replace(usual, clients=clients, outstanding=outstanding)

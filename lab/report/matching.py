@@ -9,8 +9,11 @@ from lab.bench.record import Machine, RecordError, Settings
 from lab.report.points import KNOBS, USUAL, FailoverPoint, Point, family, load_of, order_of, say, shape, turned
 from lab.report.reading import Run
 
-_AXIS_FIELDS = {"target": ("target",), "shape": ("voters", "observers"), "durability": ("durability",),
-                "transport": ("transport",), **{knob.replace("_", "-"): (knob,) for knob in KNOBS}}  # fmt: skip
+_AXIS_FIELDS = {
+    "target": ("target", "transport", "warmup"),  # a target brings its links along, and a JVM takes longer to warm up
+    "shape": ("voters", "observers"), "durability": ("durability",), "transport": ("transport",),
+    **{knob.replace("_", "-"): (knob,) for knob in KNOBS},
+}  # fmt: skip
 AXES = tuple(_AXIS_FIELDS)
 # What makes two points the same question; if the rest of their settings differs, they are not comparable.
 _IDENTITY = ("target", "voters", "observers", "transport", "durability", "attach", "reads", "fault", "workload")

@@ -6,7 +6,7 @@ labels would collide.  The page carries each figure's title and numbers as text 
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,6 +36,8 @@ COLOURS = {
     "freeze": ("#3a8fc5", "#9ad4f7"),
     "partition": ("#8a4fa2", "#cf9be4"),
     "full disk": ("#b8860e", "#f3c051"),
+    "own": ("#0067a8", "#58b4f2"),  # targets
+    "zookeeper": ("#b8600e", "#f3a950"),
     "client kill": ("#0d9a76", "#3cc7a2"),
     "to the server": ("#0b5d8f", "#3f9ad0"),
     "on to the leader": ("#2f86bd", "#7cc0ea"),
@@ -224,6 +226,13 @@ def durations(axes: Axes, which: str, us_per_unit: float) -> None:
     if axis.get_scale() == "log":
         _one_two_five(axis)
     axis.set_major_formatter(FuncFormatter(lambda value, _: duration(value * us_per_unit) if value else "0"))
+
+
+def decades(axes: Axes, say: Callable[[float], str]) -> None:
+    """One label a decade on a logarithmic horizontal axis that spans several."""
+    axes.xaxis.set_major_locator(LogLocator(10))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: say(value)))
 
 
 def _one_two_five(axis: Axis) -> None:
