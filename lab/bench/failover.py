@@ -32,7 +32,7 @@ class Outage(msgspec.Struct, frozen=True):
     """One failover; nanoseconds."""
 
     total: int  # T8 - T0
-    phases: dict[str, int]
+    phases: dict[str, int]  # none of a target that does not tell
     observers_rejoin: list[int]
 
 
@@ -90,7 +90,9 @@ def run_failover(
         settings=settings,
         started_at=started_at,
         outage_ms=[outage.total / 1e6 for outage in outages],
-        phases_ms={phase: [outage.phases[phase] / 1e6 for outage in outages] for phase in PHASES},
+        phases_ms={
+            phase: [outage.phases[phase] / 1e6 for outage in outages] for phase in PHASES if target.tells_phases
+        },
         observer_rejoin_ms=[rejoin / 1e6 for outage in outages for rejoin in outage.observers_rejoin],
         acknowledged=acknowledged(histories, Kind.WRITE),
         unknown=len(unknown),
@@ -118,8 +120,11 @@ class Ensemble:
         fault, repair = fault_and_repair(self._fault, leader, members)
         fault_ns = self._target.inject(fault)
         ack = watch.first_ack(self._epoch, ACK_TIMEOUT_S)
+        self._epoch = max(self._epoch, ack.epoch)
         self._target.inject(repair)
         marks = self._settled()[1]
+        if not self._target.tells_phases:
+            return Outage(ack.at_ns - fault_ns, {}, [])
         return Outage(
             ack.at_ns - fault_ns,
             outage_phases_ns(marks, fault_ns, ack.at_ns, ack.epoch),
@@ -130,7 +135,8 @@ class Ensemble:
         """Wait until everybody serves; the leader, and what was reported up to now (every server has just answered)."""
         leader = wait_until_healthy(self._target, self._servers)
         marks = self._target.marks()
-        self._epoch = max(self._epoch, _epoch_in_force(marks))
+        served = max(server.epoch for server in self._target.servers())
+        self._epoch = max(self._epoch, served, _epoch_in_force(marks))
         return leader, marks
 
 

@@ -182,8 +182,6 @@ def check_failover(settings: Settings) -> Settings:
     check_settings(settings)
     if settings.fault is None:
         raise SettingsError(f"--fault: none, allowed: {' or '.join(FAULTS)}")
-    if settings.target != "own":
-        raise SettingsError(f"--target: {settings.target!r}, allowed for a failover: own")
     if settings.voters < 3:
         raise SettingsError(f"--voters: {settings.voters}, allowed for a failover: 3 to {SERVERS_MAX}")
     if settings.reads:

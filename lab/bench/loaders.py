@@ -212,6 +212,6 @@ def _patience_ms(settings: Settings) -> float:
     In a failover half of what the servers allow each other: the client is away from a frozen leader before its
     successor serves, so what is measured is the ensemble's patience and not the client's.
     """
-    if settings.fault is None:
+    if settings.fault is None or (settings.target != "own" and settings.fault == "crash"):  # the connection ends
         return PATIENCE_MS
     return settings.sync_limit_ticks * settings.tick_ms / 2

@@ -224,7 +224,7 @@ class FailoverRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     settings: Settings
     started_at: str
     outage_ms: list[float]  # T8 - T0
-    phases_ms: dict[str, list[float]]  # the PHASES; they sum to the outage
+    phases_ms: dict[str, list[float]]  # the PHASES, which sum to the outage; none of a target that does not tell
     observer_rejoin_ms: list[float]  # per failover and observer: serving again after the new leader was established
     acknowledged: int
     unknown: int

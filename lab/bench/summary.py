@@ -80,8 +80,12 @@ def _cpus(held: Sequence[int]) -> str:
 
 
 def _failover(record: FailoverRecord) -> list[str]:
-    lines = [f"{_ensemble(record.settings)}: {len(record.outage_ms)} x {record.settings.fault} of the leader"]
-    rows = {"outage": record.outage_ms, **{phase: record.phases_ms[phase] for phase in PHASES}}
+    lines = [
+        *([record.target_version] if record.target_version else []),
+        f"{_ensemble(record.settings)}: {len(record.outage_ms)} x {record.settings.fault} of the leader",
+    ]
+    rows = {"outage": record.outage_ms}
+    rows |= {phase: record.phases_ms[phase] for phase in PHASES if phase in record.phases_ms}
     if record.observer_rejoin_ms:
         rows["observers rejoin"] = record.observer_rejoin_ms
     for name, values in rows.items():

@@ -30,6 +30,7 @@ class OwnTarget:
 
     name = "own"
     version = ""
+    tells_phases = True
     server_command: Sequence[str] = NODE  # what a server process runs
     disk_full_by = HOW if can_fill() else ""
 

@@ -13,6 +13,7 @@ class ServerInfo(msgspec.Struct, frozen=True):
 
     id: int
     role: str  # leader, follower, observer or looking
+    epoch: int = 0  # of the last transaction that it applied, where marks do not tell the epoch in force
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -49,6 +50,7 @@ class Target(Protocol):
     """A system under test.  Methods block until done or raise TargetError naming what failed and what to do."""
 
     name: str
+    tells_phases: bool  # whether `marks` has what splits an outage
 
     @property
     def version(self) -> str:

@@ -84,6 +84,7 @@ class FakeTarget:
 
     name = "own"
     version = ""
+    tells_phases = True
 
     def __init__(self, *, voters=3, observers=0, fail_at=None):
         self.calls, self.fail_at = [], fail_at

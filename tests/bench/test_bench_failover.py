@@ -1,11 +1,13 @@
 """Failovers against a target that elects at once: what is injected, what is summed, what is left behind."""
 
+import msgspec
 import pytest
 from bench_fakes import FakeLoad, FakeTarget
 
 from lab.bench import failover as module
 from lab.bench.failover import fault_and_repair, run_failover
 from lab.bench.record import PHASES, Settings
+from lab.bench.summary import summary
 from lab.faults import Crash, Freeze, Heal, Partition, Restart, Thaw
 from lab.targets.target import TargetError
 
@@ -52,6 +54,31 @@ def test_each_failover_hits_the_leader_of_the_moment_and_is_repaired_before_the_
         Crash(3), Restart(3), Crash(1), Restart(1), Crash(2), Restart(2)
     ]  # fmt: skip
     assert [call[1] for call in watch.calls if call[0] == "first_ack"] == [1, 2, 3]  # epochs
+
+
+class Silent(FakeTarget):
+    """A target that reports no phases; its servers say what epoch they have seen."""
+
+    tells_phases = False
+
+    def marks(self):
+        return []
+
+    def servers(self):
+        return [msgspec.structs.replace(server, epoch=self.epoch) for server in super().servers()]
+
+
+def test_a_target_that_tells_no_phases_has_outages_all_the_same():
+    asked = settings(observers=1)
+    target = Silent(voters=asked.voters, observers=asked.observers)
+    watch = FakeLoad(target)
+    record = run_failover(asked, target, watch)
+    assert record.verified, record.checks.findings
+    assert (record.phases_ms, record.observer_rejoin_ms) == ({}, [])
+    assert record.outage_ms == [60e-6] * 3
+    assert [call[1] for call in watch.calls if call[0] == "first_ack"] == [1, 2, 3]  # epochs
+    assert "outage           ms: median" in summary(record)
+    assert "detection" not in summary(record)
 
 
 @pytest.mark.parametrize(("kind", "fault", "repair"), [

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from lab.bench.failover import failover
 from lab.bench.limits import SettingsError, check_settings, target_settings
 from lab.bench.record import Settings
 from lab.bench.trial import trial
@@ -220,6 +222,22 @@ def test_servers_can_be_lost_and_come_back(zookeeper: Make) -> None:
 
 @pytest.mark.process
 @needs_zookeeper
+def test_a_failover_of_it_is_an_outage_without_phases(tmp_path: Path) -> None:
+    settings = Settings(
+        **target_settings("zookeeper"), durability="buffered", outstanding=1, fault="crash", repeats=2, keys=10
+    )
+    record = failover(settings, data_dir=tmp_path)
+    assert record.checks.findings == []
+    assert record.verified
+    assert len(record.outage_ms) == 2
+    assert min(record.outage_ms) > 0
+    assert record.phases_ms == {}
+    assert record.acknowledged > 10
+    assert record.target_version == find_zookeeper().text
+
+
+@pytest.mark.process
+@needs_zookeeper
 def test_a_single_server_is_an_ensemble(zookeeper: Make) -> None:
     assert roles(zookeeper(voters=1, observers=1)) == {1: "leader", 2: "observer"}
 
@@ -269,3 +287,16 @@ def test_nothing_outlives_a_harness_that_is_killed(tmp_path: Path, frozen: bool)
     deadline = time.monotonic() + 30.0
     while list(tmp_path.iterdir()):  # the janitor's work, of which nobody tells
         assert time.monotonic() < deadline
+
+
+@pytest.mark.process
+def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\necho no such class >&2\nexit 3\n")
+    java.chmod(0o700)
+    target = ZooKeeperTarget(
+        durability="buffered", data_dir=tmp_path / "data", installed=msgspec.structs.replace(INSTALLED, java=str(java))
+    )
+    with pytest.raises(TargetError, match="zookeeper: server 1 ended: exit status 3: no such class"):
+        target.start()
+    assert not (tmp_path / "data").exists()

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 
 from lab.targets.target import TargetError
+from lab.targets.zookeeper import HOST
 from lab.targets.zookeeper.install import Installation
 
-HOST = "127.0.0.1"
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 DURABILITIES = {"fsync": "yes", "buffered": "no"}  # forceSync
 HEAP_MB = 512

@@ -15,11 +15,10 @@ import msgspec
 
 from lab.targets.errors import OpeningError
 from lab.targets.opening import Answers, Arrival
-from lab.targets.zookeeper import jute, replies
+from lab.targets.zookeeper import HOST, jute, replies
 from lab.targets.zookeeper.jute import JuteError
 from lab.targets.zookeeper.session import Session, State
 
-HOST = "127.0.0.1"
 SESSION_TIMEOUT_MS = 30_000  # asked for; ZooKeeper gives a session up that is silent for so long
 PING_SHARE = 3  # an idle session pings after this part of its timeout
 RECEIVE_BYTES = 1 << 18

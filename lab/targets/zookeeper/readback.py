@@ -7,12 +7,11 @@ from functools import partial
 
 from lab.client.history import ReplicaState, Znode
 from lab.targets.target import TargetError
-from lab.targets.zookeeper import jute
+from lab.targets.zookeeper import HOST, jute
 from lab.targets.zookeeper.jute import KIND_BITS, JuteError
 from lab.targets.zookeeper.replies import Reply, error_text, names_in, opened
 from lab.targets.zookeeper.session import Session, State
 
-HOST = "127.0.0.1"
 TIMEOUT_S = 60.0
 SESSION_TIMEOUT_MS = 30_000
 RECEIVE_BYTES = 1 << 18

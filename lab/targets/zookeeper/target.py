@@ -34,6 +34,7 @@ class ZooKeeperTarget:
     """Voters have ids 1..V, observers V+1..V+O.  Implements `lab.targets.target.Target`."""
 
     name = "zookeeper"
+    tells_phases = False
 
     def __init__(
         self,
@@ -87,11 +88,15 @@ class ZooKeeperTarget:
             raise TargetError("zookeeper: the ensemble is running already: stop it first")
         ports = free_ports(self._members, random.Random())
         ensemble = msgspec.structs.replace(self._ensemble, ports=ports)
-        with _as_target_error():
-            self._running = Servers(self._installed, ensemble, self._data_dir)
-            for server in self._members:
-                self._running.start(server)
-            self._wait_until_serving()
+        try:
+            with _as_target_error():
+                self._running = Servers(self._installed, ensemble, self._data_dir)
+                for server in self._members:
+                    self._running.start(server)
+                self._wait_until_serving()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End and remove everything; a second call does nothing."""
@@ -104,7 +109,8 @@ class ZooKeeperTarget:
         """All members; one that is frozen or does not run is `looking`."""
         self.look_out()
         told = self._told()
-        return [ServerInfo(server, told.get(server, NOT_SERVING).role) for server in self._members]
+        found = {server: told.get(server, NOT_SERVING) for server in self._members}
+        return [ServerInfo(server, each.role, each.zxid >> 32) for server, each in found.items()]
 
     def connector(self, client: int, servers: list[int]) -> Connector:
         """`text` is `pool.Address`; nothing has to be inherited."""

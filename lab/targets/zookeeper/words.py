@@ -4,7 +4,8 @@ import socket
 
 import msgspec
 
-HOST = "127.0.0.1"
+from lab.targets.zookeeper import HOST
+
 ANSWER_BYTES_MAX = 1 << 16
 TIMEOUT_S = 5.0
 MODES = {"leader": "leader", "follower": "follower", "observer": "observer", "standalone": "leader"}
