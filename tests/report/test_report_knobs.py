@@ -172,6 +172,17 @@ def test_where_it_helps_is_said_in_the_words_that_the_intervals_allow(effects, s
     assert sentence.endswith(said)
 
 
+def test_where_many_loads_were_tried_one_of_them_proves_nothing():
+    """The interval is told, but what may be chance among so many comparisons is no reason to turn a knob."""
+    narrow = an_effect(ratio=1.1, low=1.01, high=1.2)  # p = 0.01
+    others = [an_effect(f"{n} outstanding") for n in range(2, 8)]
+    (sentence,) = turned([narrow, *others], "Waiting")
+    assert "at 1 outstanding it raised throughput by 10 % (1 to 20 %, n = 3)" in sentence
+    assert "So it" not in sentence
+    (alone,) = turned([narrow, an_effect("2 outstanding")], "Waiting")
+    assert alone.endswith("So it helps at 1 outstanding.")
+
+
 def test_tail_and_cpu_are_told_where_they_changed_for_sure():
     dearer = Effect(2.0, 1.8, 2.2, 3, 0.001)
     faster = Effect(0.5, 0.4, 0.6, 3, 0.001)

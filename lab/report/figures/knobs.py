@@ -60,14 +60,16 @@ def _values(rows: Sequence[KnobRow]) -> list[str]:
 
 
 def _panel(axes: Sequence[Axes], rows: list[KnobRow], lines: list[str]) -> None:
-    values, step = _values(rows), 0.22 if len(lines) > 1 else 0.0
+    values = _values(rows)
+    step, apart = (0.24, 0.05) if len(lines) > 1 else (0.0, 0.13)  # between lines; of p50 and p99, whose bars may meet
     for number, line in enumerate(lines):
         here, tint = [row for row in rows if row.line == line], series_colour(number)
         y = [values.index(row.value) + step * (number - (len(lines) - 1) / 2) for row in here]
         throughput = [(row.ops_per_s, row.ops_low, row.ops_high) for row in here]
         _marks(axes[0], throughput, y, tint, "o", line)
-        _marks(axes[1], [(row.p50, row.p50_low, row.p50_high) for row in here], y, tint, "o")
-        _marks(axes[1], [(row.p99, row.p99_low, row.p99_high) for row in here], y, tint, "D", filled=False)
+        p50s, p99s = [at - apart for at in y], [at + apart for at in y]
+        _marks(axes[1], [(row.p50, row.p50_low, row.p50_high) for row in here], p50s, tint, "o")
+        _marks(axes[1], [(row.p99, row.p99_low, row.p99_high) for row in here], p99s, tint, "D", filled=False)
         _marks(axes[2], [(row.cpu_us, row.cpu_low, row.cpu_high) for row in here], y, tint, "s")
         hollow(axes[0], [(row.ops_per_s, at) for row, at in zip(here, y, strict=True) if row.client_limited], tint)
     usual = next(row for row in rows if row.is_usual)
@@ -105,7 +107,7 @@ def _scale(axes: Sequence[Axes], rows: Sequence[KnobRow]) -> None:
 
 def _notes(rows: Sequence[KnobRow]) -> list[str]:
     kinds = dict.fromkeys(row.kind for row in rows)
-    of = " and ".join(f"{kind}s" for kind in kinds)
+    of = "writes or, where they are most operations, of reads" if len(kinds) > 1 else f"{next(iter(kinds))}s"
     operations = sum(row.operations for row in rows)
     return [
         f"{rows[0].load}; {operations:,} operations in all; latencies are those of {of}, CPU is that of all servers "

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from lab.bench.record import Settings, TrialRecord
-from lab.report.points import Point, common, group_trials, load_of, order_of
+from lab.report.points import Point, group_trials, load_of, order_of, say
 from lab.report.reading import Run
 from lab.report.statistics import Effect, Sample, estimate, ratio
 
@@ -124,7 +124,7 @@ class KnobEffect(msgspec.Struct, frozen=True):
 
 def knob_rows(run: Run, knob: Knob) -> list[KnobRow]:
     panels = _panels(run, knob)
-    load = common([point.settings for _, _, points in panels for point in points]) if panels else ""
+    load = _load([point.settings for _, _, points in panels for point in points])
     return [_row(knob, panel, point, usual, load) for panel, usual, points in panels for point in points]
 
 
@@ -180,6 +180,13 @@ def _names(several: Sequence[Settings]) -> list[str]:
         ])
         for one in several
     ]  # fmt: skip
+
+
+def _load(several: Sequence[Settings]) -> str:
+    """What all of them share; how much is outstanding stands at each panel."""
+    fields = ("durability", "value_bytes", "attach", "transport")
+    alike = [field for field in fields if len({getattr(one, field) for one in several}) == 1]
+    return "; ".join(["closed loop", *([say(several[0], alike)] if alike else [])])
 
 
 def _said(knob: Knob, settings: Settings) -> str:

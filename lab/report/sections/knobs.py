@@ -6,7 +6,7 @@ from lab.report.figures import knobs as figure
 from lab.report.reading import Run
 from lab.report.rows.knobs import KNOBS, KnobEffect, knob_effects, knob_rows
 from lab.report.section import Section, SectionFigure
-from lab.report.statistics import judge
+from lab.report.statistics import holm, judge
 from lab.report.style import duration
 from lab.report.wording import change, sentence, signed
 
@@ -19,10 +19,11 @@ TOPICS = {
 }
 
 
+CHANCE = 0.05
 LEAD = (
     "One setting is turned at a time, the others are as usual: three voters, one client at the leader, buffered, "
-    "unless the knob is about that. Throughput decides what helps; the 99th percentile and CPU are told where they "
-    "changed for sure."
+    "unless the knob is about that. Throughput decides what helps, where that survives Holm's adjustment over all "
+    "values and loads of the knob; the 99th percentile and CPU are told where their intervals exclude no change."
 )
 HOW_TO_READ = (
     "Each row of panels is one load. A value helps where its mark is right of the dotted line in throughput or left "
@@ -49,10 +50,11 @@ def _figure(run: Run, name: str) -> SectionFigure:
 
 def turned(effects: Sequence[KnobEffect], topic: str) -> list[str]:
     """One sentence a value: what it did to throughput at each load, and where it is worth turning to."""
-    said = []
+    said, adjusted = [], _adjusted(effects)
     for value in dict.fromkeys(one.value for one in effects):
         here = [one for one in effects if one.value == value]
-        said.append(sentence(f"{topic}, {value} instead of {here[0].usual}: {_changes(here)}{_so(here)}"))
+        words = {one.panel: _word(one, p) for one, p in zip(effects, adjusted, strict=True) if one.value == value}
+        said.append(sentence(f"{topic}, {value} instead of {here[0].usual}: {_changes(here)}{_so(words)}"))
     return said
 
 
@@ -73,9 +75,18 @@ def _beside(one: KnobEffect) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
-def _so(effects: Sequence[KnobEffect]) -> str:
-    """When it helps, if anything is certain."""
-    words = {one.panel: judge(one.throughput, higher_is_better=True).word for one in effects}
+def _adjusted(effects: Sequence[KnobEffect]) -> list[float]:
+    """The chance of each difference, given how many there are (Holm); 1 where there is no interval."""
+    return holm([1.0 if one.throughput.p is None else one.throughput.p for one in effects])
+
+
+def _word(one: KnobEffect, p: float) -> str:
+    word = judge(one.throughput, higher_is_better=True).word
+    return "undecided" if word in ("better", "worse") and p >= CHANCE else word
+
+
+def _so(words: dict[str, str]) -> str:
+    """When it helps, if anything is certain, from the verdict at each load."""
     helps, hurts = ([panel for panel, word in words.items() if word == wanted] for wanted in ("better", "worse"))
     if helps and hurts:
         return f". So it helps at {_all_of(helps)} and hurts at {_all_of(hurts)}"
