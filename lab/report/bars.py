@@ -99,16 +99,16 @@ BARS = (
         measured_by="bar/outage/3+0/crash", limits=((Limit("", 60.0),),), says="60 ms", source=_OUTAGE,
     ),
     Bar(
-        title="server start, empty log", figure="probe", unit="ms", measured_by="start/empty",
+        title="server start, empty log", figure="probe", unit="ms", measured_by="bar/start/empty",
         limits=((Limit("", 150.0),),), says="150 ms", source=_START,
     ),
     Bar(
-        title="server start, 1,000,000 znodes", figure="probe", unit="ms", measured_by="start/1000000",
+        title="server start, 1,000,000 znodes", figure="probe", unit="ms", measured_by="bar/start/1m",
         limits=((Limit("", 5_000.0),),), says="5 s", source=_START,
     ),
     Bar(
         title="p99 during a snapshot of 1,000,000 znodes, × without", figure="probe", unit="×",
-        measured_by="snapshot/p99-ratio", limits=((Limit("", 3.0),),), says="3 ×",
+        measured_by="bar/snapshot/1m", limits=((Limit("", 3.0),),), says="3 ×",
         source="snapshot of 1,000,000 znodes during load: p99 write latency at most 3 x the p99 without",
     ),
 )  # fmt: skip

@@ -11,9 +11,9 @@ from lab.report.tables import Table
 from lab.report.text import text_table
 from lab.report.wording import percent, sentence
 
-BARS = ["figure", "verdict", "measured (95 %)", "n", "bar", "reference", "× reference", "outside", "× outside",
-        "× 4 hops", "CPU µs/op"]  # fmt: skip
-LEFT = {True: (0, 1, 4), False: (0,)}  # columns of words: of the bars, of the others
+BARS = ["figure", "verdict", "measured (95 %)", "n", "× reference", "× outside", "× 4 hops", "CPU µs/op", "bar",
+        "reference", "outside", "hangs on"]  # fmt: skip
+LEFT = {True: (0, 1, 8, 11), False: (0,)}  # columns of words: of the bars, of the others
 FLOORS = ["floor", "median (95 %)", "rounds", "samples", "p99", "CPU µs/op"]
 GROWTH = ["one more", "time a write (95 %)", "of a write at 3+0", "CPU a write", "leader bytes a write", "rounds"]
 
@@ -46,16 +46,16 @@ def section(run: Run) -> Section | None:
 
 
 def _bar(row: SpeedRow) -> list[str]:
-    limited = ", load process at its limit" if row.client_limited else ""
-    because = f" ({row.because})" if row.because and row.verdict in (MISSED, UNDECIDED) else ""
+    because = [row.because] if row.because and row.verdict in (MISSED, UNDECIDED) else []
+    limited = ["the load process was at its limit"] if row.client_limited else []
     return [
-        row.title, f"{row.verdict}{because}{limited}", _value(row.value, row.low, row.high, row.unit),
-        str(row.n) if row.n else "–", row.bar, _value(row.reference, None, None, row.unit),
+        row.title, row.verdict, _value(row.value, row.low, row.high, row.unit), str(row.n) if row.n else "–",
         _times(row.reference_ratio, row.reference_ratio_low, row.reference_ratio_high),
-        _value(row.outside, None, None, row.unit),
         _times(row.outside_ratio, row.outside_ratio_low, row.outside_ratio_high),
         _times(row.hops_ratio, row.hops_ratio_low, row.hops_ratio_high),
-        f"{row.cpu_us_per_op:.3g}" if row.cpu_us_per_op else "–",
+        f"{row.cpu_us_per_op:.3g}" if row.cpu_us_per_op else "–", row.bar,
+        _value(row.reference, None, None, row.unit), _value(row.outside, None, None, row.unit),
+        "; ".join([*because, *limited]),
     ]  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def _model(rows: Sequence[GrowthRow]) -> list[str]:
     if not rows:
         return []
     observer, voter = rows
-    return [
+    said = [
         f"A write at 3+0 takes {observer.base_us:.3g} µs at full load; a plane through {observer.shapes} says that an "
         f"observer adds {observer.us:.2g} µs and a voter {voter.us:.2g} µs, and misses the measured times by "
         f"{percent(observer.residual)} (root mean square).",
@@ -122,6 +122,7 @@ def _model(rows: Sequence[GrowthRow]) -> list[str]:
         f"sent {observer.base_bytes:,.0f} bytes a write at 3+0, {observer.leader_bytes:,.0f} more an observer and "
         f"{voter.leader_bytes:,.0f} more a voter.",
     ]  # fmt: skip
+    return [text.replace(" -", " −") for text in said]
 
 
 def _left_out(run: Run) -> list[str]:
