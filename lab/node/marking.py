@@ -141,21 +141,22 @@ class MarkedServer(Server):
         return effects
 
     def _on_received(self, event: Received) -> None:
-        marks, message, at_ns = self._marks, event.message, self._marks.taken_ns
-        match message:
-            case Proposal(batch):
-                if marks.is_sampled(_PROPOSAL, batch.last):
-                    marks.add(_PROPOSAL, batch.last, 0, batch.count, at_ns)
-            case Ack(zxid):
-                if marks.is_sampled(ACKS + event.sender, zxid):
-                    marks.add(_ACK, zxid, event.sender, 0, at_ns)
-            case Commit() | Inform():
-                zxid = message.zxid if isinstance(message, Commit) else message.batch.last
-                if marks.is_sampled(_COMMIT, zxid):
-                    marks.add(_COMMIT, zxid, 0, 0, at_ns)
-            case Request():
-                frames = self._requested.setdefault(event.sender, _Frames())
-                marks.add(_REQUESTED, frames.next(event.session), event.sender, 0, at_ns)
+        marks, message = self._marks, event.message
+        kind = type(message)
+        if kind is Ack:
+            if marks.is_sampled(ACKS + event.sender, zxid := message.zxid):  # type: ignore[union-attr]
+                marks.add(_ACK, zxid, event.sender, 0, marks.taken_ns)
+        elif kind is Proposal:
+            batch = message.batch  # type: ignore[union-attr]
+            if marks.is_sampled(_PROPOSAL, zxid := batch.last):
+                marks.add(_PROPOSAL, zxid, 0, batch.count, marks.taken_ns)
+        elif kind is Commit or kind is Inform:
+            zxid = message.zxid if kind is Commit else message.batch.last  # type: ignore[union-attr]
+            if marks.is_sampled(_COMMIT, zxid):
+                marks.add(_COMMIT, zxid, 0, 0, marks.taken_ns)
+        elif kind is Request:
+            frames = self._requested.setdefault(event.sender, _Frames())
+            marks.add(_REQUESTED, frames.next(event.session), event.sender, 0, marks.taken_ns)
 
     def _on_client(self, event: ClientRequests) -> None:
         frame = self._frame(event)
@@ -202,10 +203,10 @@ class MarkedServer(Server):
             return
         marks.add(_APPLIED, zxid, 0, 0, marks.now_ns())
         if self.peer.state is ServerState.LEADING:
-            closer = event.sender if isinstance(event, Received) else self.peer.me
+            closer = event.sender if type(event) is Received else self.peer.me
             marks.add(_COMMITTED, zxid, closer, 0, began_ns)
             marks.unpublished.append((_INFORMED, zxid, 0, 0))
-        if any(isinstance(effect, ReplyTo) for effect in effects):
+        if ReplyTo in map(type, effects):
             marks.unpublished.append((_REPLIED, zxid, 0, 0))
 
 
