@@ -34,10 +34,12 @@ from lab.zab.effects import (
     Truncate,
 )
 from lab.zab.events import Flushed, Notified, PeerDown, PeerUp, Received, SessionClosed, Timeout, Truncated
+from lab.zab.handler import Handler
 from lab.zab.leader import Leader
 from lab.zab.learner import Learner
 from lab.zab.messages import AckEpoch, FollowerInfo, ObserverInfo, Phase, Ping, ServerState, SyncProgress
-from lab.zab.phases import HANDLER_PHASES, LEARNER_PHASES
+from lab.zab.phases import HANDLER_PHASES, LEARNER_PHASES, Bootstrap
+from lab.zab.relay import Relay
 from lab.zab.state import PeerState
 
 Counts = Counter[tuple[str, str]]
@@ -71,6 +73,7 @@ RULES = {
     "Z-15": "an announcement heard while looking",
     "Z-16": "a round of pings for a sync",
     "Z-17": "a quiet period that ran out",
+    "INV-14": "an observer ahead of its relay, which waited",
     "Z-18": "a learner that reported what it had taken in",
 }
 
@@ -82,6 +85,11 @@ def named() -> list[tuple[str, str]]:
         *(("state", state) for state in STATES),
         *(("learner gets", f"{message.__name__} in {phase.name}") for phase, message in LEARNER_PHASES),
         *(("leader gets", f"{message.__name__} in {stage.name}") for stage, message in HANDLER_PHASES),
+        *(
+            ("relay gets", f"{message.__name__} in {stage.name}")
+            for stage, message in HANDLER_PHASES
+            if stage is not Bootstrap.SYNCED and message is not FollowerInfo
+        ),
         *(("happening", what) for what in HAPPENINGS),
         *(("fault", fault.__name__) for fault in get_args(AnyPlanned)),
         *(("rule", f"{rule}: {what}") for rule, what in RULES.items()),
@@ -134,6 +142,12 @@ class CoverageObserver(Observer):
         name = type(message).__name__
         if isinstance(role, Learner) and event.session == role.session:
             self._note("learner gets", f"{name} in {role.phase.name}")
+        elif isinstance(role, Learner) and role.relay is not None:
+            handler = role.relay.handlers.get(event.sender)
+            if isinstance(message, ObserverInfo):
+                self._note("relay gets", f"{name} in CONNECTED")
+            elif handler is not None and handler.session == event.session:
+                self._note("relay gets", f"{name} in {handler.stage.name}")
         elif isinstance(role, Leader):
             handler = role.handlers.get(event.sender)
             if isinstance(message, FollowerInfo | ObserverInfo):
@@ -196,6 +210,7 @@ def counted(counts: Counts) -> Iterator[None]:
         return plan
 
     plain_reset, plain_repair = Broadcast.reset_ack, PeerState.repair_current_epoch
+    plain_begin = Relay._begin
     plain_cut, plain_cut_to = Log._cut_segment, scan._cut_to
 
     def reset_ack(self: Broadcast, voter: PeerId) -> None:
@@ -207,6 +222,12 @@ def counted(counts: Counts) -> Iterator[None]:
         effects = plain_repair(self)
         if effects:
             note("Z-2")
+        return effects
+
+    def begin(self: Relay, handler: Handler) -> list[PeerEffect]:
+        effects = plain_begin(self, handler)
+        if not effects:
+            note("INV-14")
         return effects
 
     def cut_segment(self: Log, *args: Any) -> None:
@@ -223,6 +244,7 @@ def counted(counts: Counts) -> Iterator[None]:
         patch(synchronizer, "plan_from_disk", rows(vars(synchronizer)["plan_from_disk"]))
         patch(Broadcast, "reset_ack", reset_ack)
         patch(PeerState, "repair_current_epoch", repair)
+        patch(Relay, "_begin", begin)
         patch(Log, "_cut_segment", cut_segment)
         patch(scan, "_cut_to", cut_to)
         yield
