@@ -4,6 +4,7 @@ Schema history
 1: first version.
 2: Settings has `leader_serves`, `relays`, `placement`, `anatomy` and `wait` (which was blocking before),
    TrialRecord `cpus` and `anatomy`.
+   ServerUse `frames_sent`.
    Suite `speed`; `probes.jsonl` and `references.jsonl` beside the trials.
    Both records `target_version`.
    Settings has `arrivals`, TrialRecord `open_loop`; `client_lag_us` is without waiting for operations in flight.
@@ -60,6 +61,7 @@ class ServerUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes_sent: int
     rss_mb: float
     throttled_s: float = 0.0
+    frames_sent: int = 0  # over all links; 0: not counted
 
 
 class HopTimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -86,6 +86,7 @@ def used(before: Sequence[Usage], after: Sequence[Usage], roles: Mapping[int, st
                 bytes_sent=round((usage.bytes_sent - first.bytes_sent) * share),
                 rss_mb=usage.rss_mb,
                 throttled_s=(usage.throttled_s - first.throttled_s) * share,
+                frames_sent=round((usage.frames_sent - first.frames_sent) * share),
             )
         )
     return found

@@ -147,7 +147,7 @@ class OwnTarget:
         with _as_target_error():
             status, pids, throttled = self.cluster.status(), self.cluster.pids(), self.cluster.throttled_s()
         return [
-            Usage(n, s.cpu_ns / 1e9, s.bytes_sent, _rss_mb(pids[n]), s.at_ns, throttled.get(n, 0.0))
+            Usage(n, s.cpu_ns / 1e9, s.bytes_sent, _rss_mb(pids[n]), s.at_ns, throttled.get(n, 0.0), s.frames_sent)
             for n, s in status.items()
         ]
 

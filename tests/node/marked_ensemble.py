@@ -64,6 +64,7 @@ class MarkedEnsemble:
         relays: int = 0,
         every: int = 1,
         room: int = 10_000,
+        session: int = SESSION,
     ) -> None:
         self.clock = VirtualClock()
         ids = tuple(range(1, voters + observers + 1))
@@ -91,7 +92,7 @@ class MarkedEnsemble:
         self.leader = next(me for me, server in self.servers.items() if server.peer.state is ServerState.LEADING)
         self.attached = next(me for me, server in sorted(self.servers.items()) if server.peer.state is attach)
         self.client = self.ports[self.attached].connect_client(self._on_reply)
-        self.ask(Connect(SESSION, 1, 0))
+        self.ask(Connect(session, 1, 0))
         assert isinstance(self.replies.pop(), Connected)
         for marks in self.marks.values():
             marks.take()
