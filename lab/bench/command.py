@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from lab.bench.driver import Bench, Plan
+from lab.bench.grid import families
 from lab.bench.grid import profile as profile_of
 from lab.bench.lifeline import Interrupted
 from lab.bench.limits import SettingsError, check_settings, workload_settings
@@ -93,10 +94,11 @@ def _without_folder(argv: tuple[str, ...], script: Path) -> tuple[str, ...]:
 
 
 def parse_only(text: str | None) -> tuple[str, ...]:
-    """The suites of `--only a,b`, in the grid's order; empty means all."""
+    """The suites, and the families of speed's points, of `--only a,b`, in the grid's order; empty means all."""
     if text is None:
         return ()
     asked = {part.strip() for part in text.split(",")}
-    if unknown := sorted(asked - set(SUITES)):
-        raise SettingsError(f"--only: {unknown[0]!r}, allowed: {', '.join(SUITES)}, separated by commas")
-    return tuple(suite for suite in SUITES if suite in asked)
+    allowed = [*SUITES, *families()]
+    if unknown := sorted(asked - set(allowed)):
+        raise SettingsError(f"--only: {unknown[0]!r}, allowed: {', '.join(allowed)}, separated by commas")
+    return tuple(name for name in allowed if name in asked)

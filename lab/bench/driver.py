@@ -40,7 +40,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What one invocation was asked to measure."""
 
     profile: Profile
-    only: tuple[str, ...] = ()  # the suites that were asked for; the profile holds no others
+    only: tuple[str, ...] = ()  # what was asked for; the profile holds nothing else
     overrides: dict[str, object] = {}  # settings of every point whose target knows them
     seed: int = 1
     data_dir: Path | None = None

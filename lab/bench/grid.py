@@ -5,7 +5,7 @@ The suites that compare ensembles are here; `speed` is in `lab/bench/speed_grid.
 
 from collections.abc import Collection, Sequence
 
-from lab.bench.point import PROFILES, SUITES, Point, Profile, Shape, Timing, point_of, settings_of, shape_text
+from lab.bench.point import PROFILES, SUITES, Job, Point, Profile, Shape, Timing, point_of, settings_of, shape_text
 from lab.bench.record import Settings
 from lab.bench.speed_grid import SPEED_BUDGETS_S, SPEED_ROUNDS_LEAST, speed_jobs, speed_points
 
@@ -111,18 +111,36 @@ def _latency_points(timing: Timing, rounds: int) -> tuple[Point, ...]:
 
 
 def profile(name: str, only: Collection[str] = ()) -> Profile:
-    """The profile, or what it holds of the suites asked for; by default only `full` measures `speed`."""
+    """The profile, or what it holds of what was asked for; by default only `full` measures `speed`.
+
+    `only` are suites, or families of points: `speed/bar` are `bar/...` of the suite speed, with the jobs beside them.
+    """
     wanted = only or (SUITES if name == "full" else tuple(suite for suite in SUITES if suite != "speed"))
-    parts = [part for part in (_grid(name), _speed(name)) if any(point.suite in wanted for point in part.points)]
-    points = tuple(point for part in parts for point in part.points if point.suite in wanted)
+    parts = [part for part in (_grid(name), _speed(name)) if any(is_asked(point, wanted) for point in part.points)]
+    points = tuple(point for part in parts for point in part.points if is_asked(point, wanted))
+    ids = {point.id for point in points}
     return Profile(
         name=name,
         budget_s=sum(part.budget_s * _share(part, wanted) for part in parts),
         rounds_least=max(part.rounds_least for part in parts),
         rounds_most=1 if name == "smoke" else None,
         points=points,
-        jobs=tuple(job for part in parts for job in part.jobs if job.suite in wanted),
+        jobs=tuple(job for part in parts for job in part.jobs if is_asked(job, wanted) or job.beside in ids),
     )
+
+
+def is_asked(step: Point | Job, wanted: Collection[str]) -> bool:
+    return step.suite in wanted or family_of(step) in wanted
+
+
+def family_of(step: Point | Job) -> str:
+    """`speed/bar` of the point `bar/...` of the suite `speed`."""
+    return f"{step.suite}/{step.id.partition('/')[0]}"
+
+
+def families() -> list[str]:
+    """Those of `speed`: the other suites are families already."""
+    return sorted({family_of(point) for name in PROFILES for point in _speed(name).points})
 
 
 def _grid(name: str) -> Profile:
@@ -139,8 +157,8 @@ def _speed(name: str) -> Profile:
 
 
 def _share(part: Profile, wanted: Collection[str]) -> float:
-    """Of the part's budget: as much as the chosen suites take of its plan."""
-    chosen = [point for point in part.points if point.suite in wanted]
+    """Of the part's budget: as much as the chosen points take of its plan."""
+    chosen = [point for point in part.points if is_asked(point, wanted)]
     return planned_s(chosen) / planned_s(part.points)
 
 

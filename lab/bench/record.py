@@ -409,7 +409,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     schema: int = SCHEMA
     name: str  # of the folder under results/
     profile: str  # smoke, quick, full, or "custom"
-    only: list[str]  # suites asked for; empty: all
+    only: list[str]  # suites, or families of points of speed, asked for; empty: all
     argv: list[str]  # what was typed, to type again
     started_at: str  # UTC, ISO 8601
     finished_at: str  # empty while the run goes on

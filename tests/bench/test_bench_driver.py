@@ -355,12 +355,13 @@ def wait_for(found, timeout_s=40.0):
     (None, ()),
     ("election", ("election",)),
     ("read-scaling, election", ("election", "read-scaling")),
+    ("speed/floor,speed/bar", ("speed/bar", "speed/floor")),
 ])  # fmt: skip
 def test_only_names_suites(text, suites):
     assert parse_only(text) == suites
 
 
-@pytest.mark.parametrize("text", ["", "elections", "election,,", "election;read-scaling"])
+@pytest.mark.parametrize("text", ["", "elections", "election,,", "election;read-scaling", "speed/x", "bar"])
 def test_only_refuses_anything_else(text):
     with pytest.raises(SettingsError, match="--only"):
         parse_only(text)

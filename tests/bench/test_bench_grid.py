@@ -114,6 +114,15 @@ def test_every_point_of_speed_is_possible_and_its_id_says_what_it_is(name):
                 assert settings.target == "null"
 
 
+def test_a_family_of_speed_can_be_asked_for_and_brings_what_stands_beside_it():
+    bars = profile("quick", ("speed/bar",))
+    assert {point.id.split("/")[0] for point in bars.points} == {"bar"}
+    assert {job.id for job in bars.jobs} == {"floor/hop", "floor/disk"}
+    whole = profile("quick", ("speed",))
+    assert bars.budget_s < whole.budget_s
+    assert bars.rounds_least == whole.rounds_least
+
+
 def test_bars_are_measured_in_five_rounds_at_least_and_a_hundred_outages_in_quick():
     points = {point.id: point for point in profile("quick", ("speed",)).points}
     assert {point.rounds for id_, point in points.items() if id_.startswith("bar/")} == {5}
