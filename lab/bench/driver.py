@@ -226,7 +226,8 @@ def _schedule_text(record: TrialRecord) -> str:
     if record.open_loop is None:
         return ""
     late = ", the generator was late" if record.open_loop.generator_late else ""
-    return late + ("" if record.open_loop.reached else ", rate not reached")
+    kept = record.open_loop.reached and not record.open_loop.caught_up
+    return late + ("" if kept else ", rate not kept")
 
 
 def _last_words(log: IO[bytes]) -> str:

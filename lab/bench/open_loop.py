@@ -11,6 +11,7 @@ from lab.bench.tally import Nanoseconds, column, joined
 from lab.client.history import History, Kind, Outcome
 
 REACHED_SHARE = 0.99  # of what was asked: below it the system, or the generator, falls behind
+CAUGHT_UP_SHARE = 1.05  # above it what is seen is a backlog from before the window
 EDGE_OPERATIONS = 5  # that may be in flight at one end of a window and not at the other
 LATE_SHARE = 0.5  # of the 99th percentile of latency: a lag beyond it is what was measured
 
@@ -51,6 +52,7 @@ def open_loop(
         offered=asked,
         offered_per_s=asked / seconds,
         reached=completed + slack >= REACHED_SHARE * asked,
+        caught_up=completed - slack > CAUGHT_UP_SHARE * asked,
         backlog=asked_until_end - done,
         unsent=unsent,
         held=held,

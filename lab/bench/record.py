@@ -98,6 +98,7 @@ class OpenLoop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offered: int  # operations that were meant to be sent within the window
     offered_per_s: float
     reached: bool  # as many were answered in it, to 1 %
+    caught_up: bool  # and over 5 % more: these are latencies of a backlog from before
     backlog: int  # meant to be sent by the window's end, and not answered then
     unsent: int  # of them: not even sent
     held: int  # sent late because as many were in flight as may be, or no session was attached

@@ -6,6 +6,7 @@ round, and twenty minutes in `quick`.
 """
 
 from lab.bench.anatomy_grid import anatomy_points
+from lab.bench.curve_grid import curve_points
 from lab.bench.knob_grid import knob_points
 from lab.bench.peer_grid import peer_points
 from lab.bench.point import Job, Point, Shape, Timing, point_of, settings_of, shape_text
@@ -31,7 +32,7 @@ GROWN: tuple[Shape, ...] = ((3, 0), (3, 2), (3, 4), (5, 0), (7, 0))  # what a se
 
 def speed_points(profile: str) -> tuple[Point, ...]:
     return (
-        *bars(profile), *null_servers(profile), *knob_points(profile), *relay_points(profile), *curves(profile),
+        *bars(profile), *null_servers(profile), *knob_points(profile), *relay_points(profile), *curve_points(profile),
         *budgets(profile), *anatomy_points(profile), *peer_points(profile),
     )  # fmt: skip
 
@@ -136,11 +137,6 @@ def floors(profile: str) -> tuple[Job, ...]:
 
 
 # -- hooks for the sections beside the table
-
-
-def curves(profile: str) -> tuple[Point, ...]:  # noqa: ARG001 (none yet)
-    """Latency against offered rate: `curve/...`."""
-    return ()
 
 
 def budgets(profile: str) -> tuple[Point, ...]:  # noqa: ARG001 (none yet)

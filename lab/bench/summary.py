@@ -176,6 +176,8 @@ def open_loop_lines(record: OpenLoop, achieved_per_s: float) -> list[str]:
     ]
     if not record.reached:
         lines.append("the rate asked for was not reached: these latencies are those of a growing backlog")
+    if record.caught_up:
+        lines.append("a backlog from before the window was worked off: these latencies are those of its wait")
     if record.held:
         lines.append(f"{record.held:,} operations had to wait for others in flight, or for a server")
     if record.generator_late:

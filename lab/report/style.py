@@ -220,6 +220,12 @@ def thousands(axes: Axes, which: str = "y") -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
 
 
+def si_ticks(axes: Axes, which: str) -> None:
+    """Tick labels as `50 k`."""
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
+
+
 def durations(axes: Axes, which: str, us_per_unit: float) -> None:
     """Tick labels as durations; log axes get 1, 2, 5 a decade, so that a narrow one has more than one label."""
     axis = axes.yaxis if which == "y" else axes.xaxis
