@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from lab import cli_sim
 from lab.bench.record import Settings
@@ -127,9 +128,20 @@ commands.add_command(cli_sim.selftest)
 )
 @_option("anatomy", "mark sampled writes on their way, and say where their time goes", is_flag=True)
 @click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="as --anatomy; and for a trace viewer")
+@click.option(
+    "--find-max-rate",
+    is_flag=True,
+    help="find the highest rate at which --slo holds: windows of 2 s and Poisson arrivals from 10,000/s on, "
+    "unless --seconds, --arrivals or --rate are typed",
+)
+@click.option("--slo", metavar="BOUNDS", help="p50, p90, p99 or p999 with us, ms or s: p99=10ms, or p50=1ms,p99=10ms")
 @JSON
-def trial(as_json: bool, data_dir: Path | None, trace: Path | None, **fields: Any) -> int:
+def trial(
+    as_json: bool, data_dir: Path | None, trace: Path | None, find_max_rate: bool, slo: str | None, **fields: Any
+) -> int:
     """Measure one workload on one ensemble, and verify it."""
+    if find_max_rate or slo is not None:
+        return _find_max_rate(as_json, data_dir, trace, find_max_rate, slo, fields)
     settings = _settings({**fields, "anatomy": fields["anatomy"] or trace is not None})
     from lab.bench.progress import reporter
     from lab.bench.trial import trial as measure
@@ -345,6 +357,24 @@ def doctor(as_json: bool, data_dir: Path | None) -> int:
     facts = with_target(facts, "zookeeper", "not there" if refused else find_zookeeper().text, refused)
     click.echo(_json(facts) if as_json else checkup_text(facts))
     return 0
+
+
+def _find_max_rate(
+    as_json: bool, data_dir: Path | None, trace: Path | None, asked: bool, slo: str | None, fields: dict[str, Any]
+) -> int:
+    from lab.bench.max_rate import find_max_rate, max_rate_lines, search_fields
+    from lab.bench.progress import reporter
+    from lab.bench.trial import trial as measure
+
+    if slo is None or not asked:
+        raise click.UsageError("--find-max-rate and --slo go together: --find-max-rate --slo p99=10ms")
+    context = click.get_current_context()
+    typed = {field for field in fields if context.get_parameter_source(field) is ParameterSource.COMMANDLINE}
+    settings = _settings({**search_fields(fields, typed), "anatomy": fields["anatomy"] or trace is not None})
+    with reporter() as shown:
+        record = find_max_rate(settings, slo, lambda each: measure(each, suite="max-rate", data_dir=data_dir), shown)
+    click.echo(_json(record) if as_json else "\n".join(max_rate_lines(record)))
+    return 0 if record.verified else 1
 
 
 def _settings(fields: dict[str, Any]) -> Settings:
