@@ -7,14 +7,14 @@ just about all of it (2 cores).  The bars of the same configurations are the clo
 from lab.bench.point import Point, Shape, Timing, point_of, settings_of, shape_text
 
 CURVE_TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(1.0, 0.5), "full": Timing(3.0, 1.0)}
-CURVE_ROUNDS = {"smoke": 1, "quick": 3, "full": 8}
+CURVE_ROUNDS = {"smoke": 1, "quick": 3, "full": 4}
 
 CURVES: dict[tuple[Shape, str], tuple[int, ...]] = {  # thousands of writes/s
-    ((3, 0), "buffered"): (10, 30, 60, 100, 140, 180, 220, 260),
-    ((3, 0), "fsync"): (5, 20, 50, 80, 110, 140),
-    ((5, 0), "buffered"): (10, 50, 100, 150, 200),
+    ((3, 0), "buffered"): (10, 40, 80, 130, 180, 220, 260),
+    ((3, 0), "fsync"): (5, 40, 80, 120),
+    ((5, 0), "buffered"): (10, 80, 140, 200),
 }
-SMOKE = (10, 60)
+SMOKE = (10, 80)
 
 
 def curve_points(profile: str) -> tuple[Point, ...]:
