@@ -72,6 +72,13 @@ def legal_broadcast(forge: Forge) -> None:
         forge.write(3, batch(f"1.{counter}"), 1, 2)
 
 
+def legal_late_history(forge: Forge) -> None:
+    """2 follows 3; what 1 still sends in a session that 2 has left counts for nothing."""
+    legal_broadcast(forge)
+    for message in (Diff(z("1.4")), Proposal(batch("1.1")), Proposal(batch("1.2")), Commit(z("1.2"))):
+        forge.receive(2, 1, message, session=SESSION + 1)
+
+
 def legal_failover(forge: Forge) -> None:
     """3 dies with a tail that nobody else has; 2 leads on; 3 comes back and is cut and brought level."""
     legal_broadcast(forge)
@@ -113,7 +120,7 @@ def legal_wipe(forge: Forge) -> None:
     forge.send(1, 3, Ack(z("1.0")))
 
 
-@pytest.mark.parametrize("history", [legal_broadcast, legal_failover, legal_wipe])
+@pytest.mark.parametrize("history", [legal_broadcast, legal_failover, legal_late_history, legal_wipe])
 def test_a_legal_history_passes(history: Callable[[Forge], None]) -> None:
     history(Forge())
 

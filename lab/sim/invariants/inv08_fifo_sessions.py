@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from lab.sim.invariants.base import Invariant, sees_received
+from lab.sim.invariants.base import Invariant, sees_received, sees_sent
 from lab.sim.invariants.facts import Facts
 from lab.zab.config import PeerId
+from lab.zab.effects import Send
 from lab.zab.events import Received, Session
-from lab.zab.messages import Commit, Diff, Inform, Proposal, Snap, Trunc
+from lab.zab.messages import Commit, Diff, FollowerInfo, Inform, ObserverInfo, Proposal, Snap, Trunc
 from lab.zab.zxid import Zxid, show
 
 
@@ -26,6 +27,11 @@ class FifoSessions(Invariant):
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._streams: dict[PeerId, _Stream] = {}
+        self._opened: dict[PeerId, tuple[PeerId, Session]] = {}
+
+    @sees_sent(FollowerInfo, ObserverInfo)
+    def opens(self, server: PeerId, effect: Send) -> None:
+        (self._opened[server],) = effect.to
 
     @sees_received(Diff)
     def goes_on(self, server: PeerId, event: Received) -> None:
@@ -61,7 +67,8 @@ class FifoSessions(Invariant):
         stream.committed = zxid
 
     def _begin(self, server: PeerId, event: Received, end: Zxid) -> None:
-        self._streams[server] = _Stream(event.sender, event.session, end)
+        if self._opened.get(server) == (event.sender, event.session):
+            self._streams[server] = _Stream(event.sender, event.session, end)
 
     def _of(self, server: PeerId, event: Received) -> _Stream | None:
         """None for what still arrives of a session that its learner has left."""
