@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from lab.report.reading import Run
 from lab.report.section import Section
-from lab.report.sections import anatomy, budget, curves, knobs, parts, peers, relays, speed
+from lab.report.sections import anatomy, budget, curves, knobs, large_trees, parts, peers, relays, speed
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     speed.section,
@@ -15,6 +15,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     peers.section,
     anatomy.section,
     budget.section,
+    large_trees.section,
     parts.section,
     knobs.section,
     relays.section,
