@@ -173,7 +173,7 @@ def shape(settings: Settings) -> str:
 def loop(settings: Settings) -> str:
     """How load was offered: what stands on every figure."""
     if settings.rate is not None:
-        return f"open loop, {settings.rate:,.0f} operations/s offered"
+        return f"open loop, {settings.rate:,.0f} operations/s offered ({settings.arrivals} arrivals)"
     depth = depth_per_server(settings)
     if depth:
         return f"closed loop, {settings.clients * depth:,} outstanding per server"

@@ -62,7 +62,7 @@ def test_rates_ascend_and_the_closed_loop_follows(run):
 def test_what_is_no_measurement_of_the_system_is_said_in_words(run):
     said = "\n".join(section(run).sentences)
     assert "3+0, buffered: p99 was" in said
-    assert "at 50 k, the highest rate on the curve that was kept." in said
+    assert "at 50 k/s, the highest rate on the curve that was kept." in said
     assert "3+0, buffered: 120 k/s offered was not kept; achieved 100 k/s." in said
     assert "3+0, buffered: at 90 k/s the load generator was late" in said
 

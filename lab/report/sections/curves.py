@@ -36,11 +36,8 @@ def _sentences(rows: Sequence[CurveRow]) -> list[str]:
         opened = [row for row in rows if row.configuration == name and row.loop == "open"]
         steady = [row for row in opened if row.steady]
         if steady:
-            first, last = steady[0], steady[-1]
-            said.append(
-                f"{name}: p99 was {duration(first.p99)} at {si(first.offered_per_s or 0)} writes/s and "
-                f"{duration(last.p99)} at {si(last.offered_per_s or 0)}, the highest rate on the curve that was kept."
-            )
+            lowest = f"{_p99(steady[0])} and " if len(steady) > 1 else ""
+            said.append(f"{name}: p99 was {lowest}{_p99(steady[-1])}, the highest rate on the curve that was kept.")
         late = [row for row in opened if 2 * row.late >= row.n]
         behind = [row for row in opened if 2 * row.not_kept >= row.n]
         if behind:
@@ -48,6 +45,10 @@ def _sentences(rows: Sequence[CurveRow]) -> list[str]:
         if late:
             said.append(f"{name}: at {_rates(late)} the load generator was late; that says nothing about the servers.")
     return said
+
+
+def _p99(row: CurveRow) -> str:
+    return f"{duration(row.p99)} at {si(row.offered_per_s or 0)}/s"
 
 
 def _rates(rows: Sequence[CurveRow]) -> str:
