@@ -1,6 +1,8 @@
 """What processes hold while a soak goes on: memory, descriptors, threads, files; sampled, in bounded room."""
 
+import math
 import os
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +33,7 @@ class Samples:
         self._start_ns, self._max = start_ns, samples_max
         self._period_s = PERIOD_S
         self._kinds: dict[str, str] = {}
-        self._rows: list[dict[str, dict[str, float]]] = []
+        self._columns: dict[tuple[str, str], array[float]] = {}  # by process and what it holds; NaN: not there
 
     def wait_s(self, now_ns: int) -> float:
         """How long it is until the next one is due; 0: now."""
@@ -40,27 +42,36 @@ class Samples:
         return max(0.0, self.at_s[-1] + self._period_s - (now_ns - self._start_ns) / 1e9)
 
     def take(self, places: Sequence[Place], now_ns: int) -> None:
+        for place in places:
+            self._kinds[place.name] = place.kind
+            for what, value in look(place).items():
+                self._column(place.name, what).append(value)
         self.at_s.append((now_ns - self._start_ns) / 1e9)
-        self._rows.append({place.name: look(place) for place in places})
-        self._kinds.update({place.name: place.kind for place in places})
         if len(self.at_s) > self._max:
             self._period_s *= 2
-            self.at_s, self._rows = self.at_s[::2], self._rows[::2]
+            self._columns = {key: self._column(*key)[::2] for key in self._columns}
+            self.at_s = self.at_s[::2]
+
+    def _column(self, name: str, what: str) -> "array[float]":
+        """As long as there are samples: those that it missed are NaN."""
+        column = self._columns.setdefault((name, what), array("d"))
+        column.extend([math.nan] * (len(self.at_s) - len(column)))
+        return column
 
     def describe(self) -> str:
         """The newest one in a line: the heap of each process."""
-        heaps = (
-            f"{name} {row.get('anonymous_mb', row.get('rss_mb', 0.0)):.1f}" for name, row in self._rows[-1].items()
-        )
+        heaps = [
+            f"{name} {values[-1]:.1f}" for (name, what), values in self._columns.items()
+            if what == "anonymous_mb" and len(values) == len(self.at_s)
+        ]  # fmt: skip
         return f"memory in MB: {', '.join(heaps)}"
 
     def tracks(self) -> list[Track]:
-        found = []
-        for name, kind in self._kinds.items():
-            whats = list(dict.fromkeys(what for row in self._rows for what in row.get(name, {})))
-            series = {what: [row.get(name, {}).get(what) for row in self._rows] for what in whats}
-            found.append(Track(name, kind, series))
-        return found
+        series: dict[str, dict[str, list[float | None]]] = {name: {} for name in self._kinds}
+        for name, what in list(self._columns):
+            column = self._column(name, what)
+            series[name][what] = [None if math.isnan(value) else value for value in column]
+        return [Track(name, kind, series[name]) for name, kind in self._kinds.items()]
 
 
 def look(place: Place) -> dict[str, float]:

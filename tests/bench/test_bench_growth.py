@@ -78,6 +78,15 @@ def test_samples_get_coarser_instead_of_more() -> None:
     assert all(value is not None for value in track.series["rss_mb"])
 
 
+def test_what_was_not_there_is_none_before_and_after() -> None:
+    samples, me = Samples(0), Place("harness", "harness", os.getpid())
+    for second, places in enumerate(([me], [me, Place("load 0", "load", os.getpid())], [me], [me])):
+        samples.take(places, second * 10**9)
+    harness, load = samples.tracks()
+    assert all(value is not None for value in harness.series["fds"])
+    assert [value is None for value in load.series["fds"]] == [True, False, True, True]
+
+
 def test_a_process_holds_what_the_system_says_and_nothing_once_it_is_gone(tmp_path) -> None:
     (tmp_path / "generation.1").mkdir()
     (tmp_path / "generation.1" / "log.100000001").write_bytes(b"x" * 100_000)
