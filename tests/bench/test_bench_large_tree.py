@@ -26,7 +26,7 @@ def test_the_effect_of_a_snapshot_is_the_p99_during_it_over_the_p99_without_any(
     probe = effect(
         "bar/snapshot/1", 1_000.0, Load(0, 10**9, [spell(1, 110, 130), spell(2, 210, 230)], [history]), ["a flaw"]
     )
-    assert probe.samples == [pytest.approx(5.0), pytest.approx(5.0, rel=0.2)]
+    assert probe.samples == [pytest.approx(5.0)], "the leader's, for which every write waits"
     assert probe.facts["p99_without_ms"] == pytest.approx(1.0)
     assert probe.facts["max_during_ms"] == pytest.approx(5.0)
     assert probe.facts["seconds_a_snapshot"] == pytest.approx(0.02)
