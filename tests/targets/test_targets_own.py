@@ -195,10 +195,12 @@ def test_a_fault_that_makes_no_sense_is_refused(own: Make) -> None:
 
 @pytest.mark.process
 def test_a_connector_names_the_socket_and_the_servers_to_attach_to(own: Make) -> None:
-    target = own(voters=2, observers=1)
+    target = own(voters=2, observers=1, wait="blocking")
     connector = target.connector(7, [3, 1])
     (fd,) = connector.fds
-    assert json.loads(connector.text) == {"target": "own", "client": 7, "fd": fd, "servers": [3, 1]}
+    assert json.loads(connector.text) == {
+        "target": "own", "client": 7, "fd": fd, "servers": [3, 1], "wait": "blocking",
+    }  # fmt: skip
     with socket.socket(fileno=fd) as control:  # closes it: it is the caller's
         assert control.type == socket.SOCK_SEQPACKET
 
