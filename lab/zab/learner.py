@@ -193,6 +193,7 @@ class Learner:
 
     def close(self) -> list[PeerEffect]:
         effects = self.relay.close() if self.relay else []
+        self.relay = None  # it refers to this role
         return [*effects, CloseSession(self.master, self.session)] if self.session else effects
 
     # -- discovery and synchronization -------------------------------------------------------------

@@ -52,8 +52,14 @@ class LearnerMaster:
         return [CloseSession(peer, handler.session)] if handler else []
 
     def close(self) -> list[PeerEffect]:
-        """The role is over: end every session."""
-        return [CloseSession(*handler.to) for handler in self._sorted_handlers()]
+        """The role is over: end every session.
+
+        Nothing that refers to the role is kept by it: servers run without a collector of cycles.
+        """
+        ends: list[PeerEffect] = [CloseSession(*handler.to) for handler in self._sorted_handlers()]
+        self.handlers.clear()
+        self._synchronizer = None
+        return ends
 
     def _is_silent(self, handler: Handler) -> bool:
         """Whether nothing was heard in this session for too long."""

@@ -1,9 +1,11 @@
 """A follower that relays to observers (ZOOKEEPER-3140), and the observer behind it."""
 
+import gc
+import weakref
 from typing import get_args
 
 import pytest
-from zab_parties import Party, batch, looking_learner, session_of, tell, z
+from zab_parties import Party, batch, established_leader, looking_learner, session_of, tell, z
 
 from lab.zab.config import ZabConfig
 from lab.zab.effects import Barrier, CloseSession, Deliver, EndSnapshot, Send, Synced
@@ -397,3 +399,20 @@ def test_when_the_link_to_its_relay_has_ended_the_next_one_serves():
     assert party.peer.state is ServerState.LOOKING
     decide_again(party)
     assert master(party) == 2
+
+
+@pytest.mark.parametrize("lead", [True, False], ids=["leader", "relay"])
+def test_a_role_that_is_over_is_freed_without_a_collector(lead: bool) -> None:
+    """Servers run without one (`lab.node.allocator`); what was outstanding would stay in memory with the role."""
+    party = established_leader(ZabConfig(voters=(1, 2, 3))) if lead else relay_with(Bootstrap.ACTIVE)
+    gc.collect()
+    gc.disable()
+    try:
+        role = weakref.ref(party.peer.role)
+        assert role() is not None
+        for peer in (1, 2, 3):
+            party.step(PeerDown(peer, party.peer._links.get(peer, 0)))
+        assert party.peer.role is None
+        assert role() is None
+    finally:
+        gc.enable()
