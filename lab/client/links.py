@@ -96,6 +96,8 @@ class Endpoint:
         self._waiter.strategy = Wait.BLOCKING  # looking again would be late for what is due
 
     def has_input(self) -> bool:
+        if self._bell.has_rare():
+            return True
         return any([link.channel.has_input() for link in self.links.values()])  # noqa: C419 - mostly one link
 
     def wait(self, until_ns: int) -> list[int]:

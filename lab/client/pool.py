@@ -99,7 +99,11 @@ class SessionPool:
     def wait(self, until_ns: int) -> list[int]:
         """Sleep until something arrived or until that time, or less; returns the ready watched descriptors."""
         now = time.monotonic_ns()
-        ready = self.endpoint.wait(min(until_ns, now + CHECK_NS))
+        until_ns = min(until_ns, now + CHECK_NS)
+        if None in self._links:
+            until_ns = min([until_ns, *(retry_ns for retry_ns in self._retry_ns if retry_ns > now)])
+        ready = self.endpoint.wait(until_ns)
+        now = time.monotonic_ns()
         if now >= self._check_ns or None in self._links:
             self._check_ns = now + CHECK_NS // 8
             self._check()

@@ -87,6 +87,10 @@ class Bell:
         full_fence()  # forgotten before the owner looks: what is announced from now on leaves word again
         return True
 
+    def has_rare(self) -> bool:
+        """Whether something rare was announced since the last `take_rare`."""
+        return bool(self._words[_RARE])
+
     def take_rare(self) -> bool:
         """Whether something rare was announced since the last call; ask after `take_news`."""
         if not self._words[_RARE]:

@@ -84,9 +84,8 @@ class Waiter:
     def _look_again(self, timeout_ms: float, has_input: Callable[[], bool]) -> list[int]:
         """Give the core away and look for input, in turns; sleep if that would take too long."""
         began = now = monotonic_ns()
-        until = began + (PATIENCE_NS if self._expected_ns < PATIENCE_NS else 0)
-        if self.strategy is Wait.SPIN:
-            until = began + int(min(timeout_ms * 1e6, SPIN_NS))
+        patience_ns = SPIN_NS if self.strategy is Wait.SPIN else PATIENCE_NS if self._expected_ns < PATIENCE_NS else 0
+        until = began + int(min(timeout_ms * 1e6, patience_ns))
         while now < until:
             _yield()
             if has_input():
@@ -96,7 +95,7 @@ class Waiter:
             now = monotonic_ns()
         if self.strategy is Wait.SPIN:
             return self._look()
-        ready = self._sleep(timeout_ms, has_input)
+        ready = self._sleep(max(timeout_ms - (now - began) / 1e6, 0.0), has_input)
         self._note(monotonic_ns() - began)
         return ready
 
