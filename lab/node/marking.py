@@ -190,7 +190,7 @@ class MarkedServer(Server):
     def _on_forwarded_frame(self, event: ServerEvent, sent: Send) -> None:
         ((_, zab_session),) = sent.to
         number = self._forwarded.next(zab_session)
-        if isinstance(event, Received):
+        if isinstance(event, Received) and type(event.message) is Request:
             self._marks.unpublished.append((_RELAYED, number, event.sender, self._requested[event.sender].last))
             return
         frame = self._frame(event) if isinstance(event, ClientRequests) else None

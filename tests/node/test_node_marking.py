@@ -1,21 +1,27 @@
 """Hop markers: which places a write passes, in which order, and what is not marked."""
 
+import random
 from pathlib import Path
 
 from marked_ensemble import SESSION, MarkedEnsemble
 
 from lab.node.links import NodeLinks
-from lab.node.marking import ROW, Hop, Marks, parts, write_marks
-from lab.service.requests import Create, SetData
+from lab.node.marking import ROW, Hop, MarkedServer, Marks, parts, write_marks
+from lab.service.events import ClientRequests
+from lab.service.requests import Connect, Create, SetData
 from lab.service.server import Server
 from lab.storage.memory import MemoryStore
 from lab.storage.store import FileStore
 from lab.targets.hops import ROW_NAMES, decode_hops
-from lab.zab.messages import ServerState
+from lab.zab.config import ZabConfig
+from lab.zab.effects import Send
+from lab.zab.events import History, Notified, PeerUp, Received, Recovered, Start
+from lab.zab.messages import Diff, LeaderInfo, NewLeader, Notification, Request, ServerState, UpToDate, Vote
 from lab.zab.zxid import make_zxid
 
 LEADING, FOLLOWING, OBSERVING = ServerState.LEADING, ServerState.FOLLOWING, ServerState.OBSERVING
 
+EMPTY = Recovered(0, 0, History(0, (), (), 0), True)
 VOTING = ("proposal", "appended", "flushed", "acked")
 
 
@@ -141,3 +147,17 @@ def test_without_a_path_what_was_marked_is_forgotten():
     marks.add(Hop.FLUSHED, 17, 0, 0, 99)
     write_marks("", 3, marks)
     assert marks.take() == (b"", 0)
+
+
+def test_a_client_that_waited_until_its_follower_served_is_no_relayed_one():
+    server = MarkedServer(Marks(100, 1), 1, ZabConfig(voters=(1, 2, 3)), EMPTY, random.Random(1))
+    server.step(Start())
+    for peer in (2, 3):
+        server.step(PeerUp(peer, 100 + peer))
+        server.step(Notified(peer, Notification(ServerState.LOOKING, Vote(9, make_zxid(9, 9), 3), 1)))
+    server.step(ClientRequests(1, [Connect(SESSION, 1, 0)], 10))  # held: this server does not serve yet
+    session = server.peer.role.session
+    for message in (LeaderInfo(10), Diff(0), NewLeader(10)):
+        server.step(Received(3, session, message))
+    effects = server.step(Received(3, session, UpToDate()))
+    assert Request in [type(effect.message) for effect in effects if isinstance(effect, Send)]
