@@ -93,7 +93,6 @@ class Bench:
 
     def __init__(self, plan: Plan, folder: RunFolder, reporter: Reporter, command: Command = pyperf_command) -> None:
         self.folder = folder
-        self.failures: list[str] = []  # one line each
         self._plan = plan
         self._points = plan.points
         self._steps: tuple[Step, ...] = (*self._points, *plan.profile.jobs)
@@ -125,6 +124,11 @@ class Bench:
         self.folder.forget_folders()
         self._update(finished=True, finished_at=now_text())
         return self.info
+
+    @property
+    def failures(self) -> list[str]:
+        """One line each."""
+        return self.info.failures
 
     def _suites(self) -> list[str]:
         return [suite for suite in SUITES if any(point.suite == suite for point in self._points)]
@@ -199,7 +203,7 @@ class Bench:
         self._reporter.note(f"{step.id}: {in_words(record)}")
 
     def _fail(self, line: str) -> None:
-        self.failures.append(line)
+        self._update(failures=[*self.failures, line])
         self._reporter.note(f"FAILED {line}")
         if not self._measured and len(self.failures) >= FAILURES_AT_START_MAX:
             raise TargetError(f"the first {len(self.failures)} measurements failed, so the rest was left out: {line}")

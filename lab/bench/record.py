@@ -420,3 +420,4 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed: int  # of the grid's interleaved order
     rounds: dict[str, int]  # finished rounds per suite
     finished: bool  # False: interrupted, or still going on
+    failures: list[str] = []  # measurements that left nothing, or failed their checks, one line each

@@ -36,6 +36,8 @@ def badges(run: Run) -> list[Badge]:
     info, machine = run.info, run.info.machine
     found = [Badge(f"verified: {kept} of {all_} records, {checked:,} operations checked",
                    "good" if kept == all_ else "bad")]  # fmt: skip
+    if info.failures:
+        found.append(Badge(f"{len(info.failures)} measurements failed", "bad"))
     if not info.finished:
         found.append(Badge("interrupted", "bad"))
     limited = sum(trial.client_limited for trial in run.trials)

@@ -19,6 +19,8 @@ from lab.report.statistics import Effect, Estimate, judge
 from lab.report.style import duration, interval, si
 from lab.report.wording import change, compared, cost_in_time, count, percent, sentence, signed, times
 
+FAILURES_SAID = 3  # of the measurements that failed, in words
+
 
 class Finding(msgspec.Struct, frozen=True):
     """What a run says about one topic."""
@@ -205,6 +207,11 @@ def not_shown(run: Run) -> list[str]:
     if limited:
         said.append(f"In {limited} of {len(run.trials)} trials the load generator was the limit: "
                     "those throughputs are lower bounds.")  # fmt: skip
+    if run.info.failures:
+        were = "measurement" if len(run.info.failures) == 1 else "measurements"
+        said.append(f"{len(run.info.failures)} {were} failed, and what failed may have been the worst: "
+                    f"{'; '.join(run.info.failures[:FAILURES_SAID])}"
+                    f"{'; ...' if len(run.info.failures) > FAILURES_SAID else ''}.")  # fmt: skip
     if not run.info.finished:
         said.append("The run was interrupted: what it did not reach is missing.")
     cores = run.info.machine.cores

@@ -159,7 +159,7 @@ def test_a_job_that_fails_is_noted_and_the_others_go_on(tmp_path, a_job):
     job = msgspec.structs.replace(A_JOB, arguments=("badly",), rounds=1)
     run = bench(tmp_path, a_plan(points(A), jobs=(job,)), touch_command)
     assert run.measure().finished
-    assert run.failures == ["job, round 1: it broke"]
+    assert run.failures == run.info.failures == ["job, round 1: it broke"], "the report has to say so"
     assert ("0", A) in order_of(run.folder)
 
 
