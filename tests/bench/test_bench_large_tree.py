@@ -33,6 +33,16 @@ def test_the_effect_of_a_snapshot_is_the_p99_during_it_over_the_p99_without_any(
     assert probe.findings == ["a flaw"], "what was not verified counts for nothing"
 
 
+def test_only_what_came_before_all_snapshots_is_without_one() -> None:
+    history = a_history(300)
+    for row in (*range(131, 208), *range(231, 299)):  # what had piled up during the snapshots
+        history.columns["sent_ns"][row] -= 9_000_000
+    seen = Load(0, 10**9, [spell(1, 110, 130), spell(2, 210, 230)], [history])
+    probe = effect("bar/snapshot/1", 1_000.0, seen, [])
+    assert probe.facts["p99_without_ms"] == pytest.approx(1.0)
+    assert probe.samples == [pytest.approx(1.0)]
+
+
 def test_a_snapshot_during_which_nothing_was_written_says_nothing() -> None:
     with pytest.raises(TargetError, match="no write was acknowledged"):
         effect("bar/snapshot/1", 1.0, Load(0, 10**9, [spell(1, 110, 130), spell(2, 700, 800)], [a_history(300)]), [])
