@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.bench.holdings import anonymous_mb
+from lab.bench.latency import percentiles
 from lab.bench.limits import SettingsError, check_settings
+from lab.bench.open_loop import open_loop
 from lab.bench.probe import Probe, Where, quantile, run_job
-from lab.bench.record import Settings
+from lab.bench.record import OpenLoop, Settings
 from lab.bench.systems import LoadMaker, make_target
-from lab.bench.tally import completed, unknown_writes
+from lab.bench.tally import column, completed, unknown_writes
 from lab.bench.trial import judge, loading, running
 from lab.client.history import History, Kind
 from lab.faults import Crash, Restart
@@ -92,7 +94,7 @@ def measure(where: Where, arguments: Sequence[str]) -> Iterator[Probe]:
     )
     sizes = [spell.file_bytes / znodes for spell in seen.spells]
     yield Probe(name=f"tree/snapshot/{name}", unit="bytes/znode", samples=sizes, findings=findings)
-    yield effect(f"bar/snapshot/{name}", rate, seen, findings)
+    yield effect(f"bar/snapshot/{name}", settings, seen, findings)
 
 
 def _numbers(arguments: Sequence[str]) -> tuple[int, float, float]:
@@ -176,17 +178,21 @@ def _snapshots(folder: Path) -> set[Path]:
     return {path for path in folder.glob("generation.*/snapshot.*") if path.suffix != ".tmp"}
 
 
-def effect(name: str, rate: float, seen: Load, findings: list[str]) -> Probe:
+def effect(name: str, settings: Settings, seen: Load, findings: list[str]) -> Probe:
     """How many times the p99 before any snapshot the p99 during the leader's is: every write waits for the leader.
 
     The time between and after snapshots is none without: what had piled up during one is worked off there.
     """
     latencies, ends = completed(seen.histories, seen.start_ns, seen.end_ns)[Kind.WRITE]
-    p99_without = _p99_ms(latencies[ends < seen.spells[0].start_ns])
+    leaders = seen.spells[0]
+    before = latencies[ends < leaders.start_ns]
     during = [latencies[(ends >= spell.start_ns) & (ends < spell.end_ns)] for spell in seen.spells]
-    p99_during = [_p99_ms(each) for each in during]
+    p99_without, p99_during = _p99_ms(before), [_p99_ms(each) for each in during]
+    kept = _scheduled(settings, seen.histories, before, seen.start_ns, leaders.start_ns)
+    strained = _scheduled(settings, seen.histories, during[0], leaders.start_ns, leaders.end_ns)
     facts = {
-        "writes_per_s": rate,
+        "writes_per_s": kept.offered_per_s,
+        "done_per_s_without": len(before) * 1e9 / (leaders.start_ns - seen.start_ns),
         "p99_without_ms": p99_without,
         "p99_during_leaders_ms": p99_during[0],
         "p99_during_followers_ms": max(p99_during[1:]),
@@ -194,7 +200,31 @@ def effect(name: str, rate: float, seen: Load, findings: list[str]) -> Probe:
         "seconds_a_snapshot": float(np.mean([(spell.end_ns - spell.start_ns) / 1e9 for spell in seen.spells])),
     }
     samples = [p99_during[0] / p99_without]
+    findings = [*findings, *_off_schedule(kept, strained)]
     return Probe(name=name, unit="x p99 without", samples=samples, facts=facts, findings=findings)
+
+
+def _scheduled(
+    settings: Settings, histories: list[History], latencies: NDArray[np.int64], start_ns: int, end_ns: int
+) -> OpenLoop:
+    """A stretch of the load, judged as the window of an open loop."""
+    assert settings.rate is not None
+    asked = round(settings.rate * (end_ns - start_ns) / 1e9)
+    asked_until_end = sum(int(np.count_nonzero(column(history, "sent_ns") < end_ns)) for history in histories)
+    latency_us = {"write": percentiles(latencies)}
+    return open_loop(settings, histories, start_ns, end_ns, asked, asked_until_end, latency_us, 0.0)
+
+
+def _off_schedule(before: OpenLoop, during: OpenLoop) -> Iterator[str]:
+    """What makes a ratio of latencies one of something else: of a backlog, or of the generator's own lag."""
+    if not before.reached:
+        yield f"before the snapshots the {before.offered_per_s:,.0f} writes/s were not kept: its p99 is of a backlog"
+    if before.caught_up:
+        yield "before the snapshots a backlog from the warm-up was worked off: its p99 is of that"
+    for when, loop in (("before the snapshots", before), ("during the leader's snapshot", during)):
+        if loop.generator_late:
+            lag = "nothing was sent" if loop.lag_us is None else f"by {loop.lag_us.p99 / 1e3:,.2f} ms at p99"
+            yield f"the load generator was late {when}: {lag}"
 
 
 def _p99_ms(latencies_ns: NDArray[np.int64]) -> float:
