@@ -107,7 +107,7 @@ BARS = (
         limits=((Limit("", 5_000.0),),), says="5 s", source=_START,
     ),
     Bar(
-        title="p99 during a snapshot of 1,000,000 znodes, × without", figure="probe", unit="×",
+        title="p99 while the leader snapshots 1,000,000 znodes, × without", figure="probe", unit="×",
         measured_by="bar/snapshot/1m", limits=((Limit("", 3.0),),), says="3 ×",
         source="snapshot of 1,000,000 znodes during load: p99 write latency at most 3 x the p99 without",
     ),

@@ -5,8 +5,10 @@ import orjson
 import synthetic
 
 from lab.bench.record import ProbeRecord
+from lab.report.bars import BARS
 from lab.report.reading import load_run
 from lab.report.rows.large_trees import large_tree_rows
+from lab.report.rows.speed import Measured
 from lab.report.sections.large_trees import section
 
 
@@ -58,3 +60,12 @@ def test_bytes_a_znode_are_said_and_every_size_has_its_row(tmp_path):
 
 def test_a_run_without_large_trees_has_no_section(tmp_path):
     assert section(run_of(tmp_path)) is None
+
+
+def test_the_bar_says_whose_snapshot_it_judges_and_the_table_has_those_of_the_others(tmp_path):
+    [bar] = [bar for bar in BARS if bar.measured_by == "bar/snapshot/1m"]
+    assert "while the leader snapshots" in bar.title
+    run = run_of(tmp_path, probes(1_000_000, 0, p99_during_ms=8.0))
+    [row] = large_tree_rows(run)
+    assert Measured(run).row(bar).value == row.p99_during_leaders_ms / row.p99_without_ms == 4.0
+    assert row.p99_during_followers_ms == 3.0
