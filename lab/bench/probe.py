@@ -33,10 +33,10 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Where(msgspec.Struct, frozen=True):
-    """What a job is told: its round, and the folder where data go."""
+    """What a job is told: its round, and the folder where data go; None: where they usually do."""
 
     round: int
-    data_dir: Path
+    data_dir: Path | None
 
 
 def run_job(measure: Callable[[Where, list[str]], Iterable[Probe]], description: str) -> None:
@@ -45,7 +45,7 @@ def run_job(measure: Callable[[Where, list[str]], Iterable[Probe]], description:
     parser.add_argument("what", nargs="*", help="which of its measurements  [default: all]")
     parser.add_argument("--folder", type=Path, help="the run's: append records there")
     parser.add_argument("--round", type=int, default=0, help="noted in the records")
-    parser.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, help="where files that are measured go")
+    parser.add_argument("--data-dir", type=Path, help=f"where measured files go  [default: {DEFAULT_DATA_DIR}]")
     parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.parent is not None:
@@ -64,7 +64,7 @@ def run_job(measure: Callable[[Where, list[str]], Iterable[Probe]], description:
 
 def _keep(probe: Probe, options: argparse.Namespace) -> tuple[str, bool]:
     """Append its record; what a person who watches is told, and whether it counts."""
-    record = record_of(probe, options.round, options.data_dir)
+    record = record_of(probe, options.round, options.data_dir or DEFAULT_DATA_DIR)
     if options.folder is not None:
         append_record(RunFolder(options.folder).probes, record)
     wrong = "" if record.verified else f" NOT VERIFIED: {record.findings[0]}"

@@ -5,14 +5,16 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import orjson
 import pytest
 from bench_fakes import ENVIRONMENT, a_history
 
-from lab.bench.large_tree import Load, Spell, effect, size_text
+from lab.bench import large_tree
+from lab.bench.large_tree import Load, Spell, effect, measure, size_text
 from lab.bench.point import PROFILES
-from lab.bench.probe import Probe
+from lab.bench.probe import Probe, run_job
 from lab.bench.record import Settings
 from lab.bench.speed_grid import large_trees
 from lab.client.history import History
@@ -132,6 +134,24 @@ def test_a_few_znodes_are_filled_snapshotted_recovered_and_verified(tmp_path: Pa
     assert records["tree/heap/2k"]["n"] == records["tree/snapshot/2k"]["n"] == 3
     assert 100 < records["tree/snapshot/2k"]["value"] < 300, "a znode is its path, 100 bytes, and little more"
     assert not (tmp_path / "data").exists() or not list((tmp_path / "data").iterdir())
+
+
+@pytest.mark.parametrize("typed", [None, "/data"])
+def test_run_folders_lie_where_everybodys_do_unless_another_place_is_asked_for(
+    typed: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who starts next clears away there what a killed run left behind."""
+    asked: list[Path | None] = []
+
+    def refuse(settings: Settings, data_dir: Path | None) -> NoReturn:
+        asked.append(data_dir)
+        raise TargetError("enough")
+
+    monkeypatch.setattr(large_tree, "make_target", refuse)
+    monkeypatch.setattr(sys, "argv", ["large_tree", "10", "10", "1", *(["--data-dir", typed] if typed else [])])
+    with pytest.raises(SystemExit):
+        run_job(measure, "")
+    assert asked == [Path(typed) if typed else None]
 
 
 def test_what_it_cannot_make_sense_of_is_one_line(tmp_path: Path) -> None:

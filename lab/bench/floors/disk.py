@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from lab.bench.floors.shapes import batch_bytes
-from lab.bench.probe import Probe, Where
+from lab.bench.probe import DEFAULT_DATA_DIR, Probe, Where
 
 FILE_BYTES = 8 << 20  # reserved and zeroed, as the log does ahead of its end: no sync has to commit the journal
 SYNCS_MAX, SECONDS_MAX = 200, 0.5
@@ -15,9 +15,10 @@ _datasync = getattr(os, "fdatasync", os.fsync)
 
 
 def measure(where: Where, syncs: int = SYNCS_MAX) -> Iterator[Probe]:
-    where.data_dir.mkdir(parents=True, exist_ok=True)
+    folder = where.data_dir or DEFAULT_DATA_DIR
+    folder.mkdir(parents=True, exist_ok=True)
     sizes = {"4KiB": PAGE, **{f"batch-{count}": len(batch_bytes(count)) for count in (64, 256, 1024)}}
-    with tempfile.NamedTemporaryFile(prefix="zab-floor-", dir=where.data_dir) as file:
+    with tempfile.NamedTemporaryFile(prefix="zab-floor-", dir=folder) as file:
         os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
         os.pwrite(file.fileno(), bytes(FILE_BYTES), 0)
         os.fsync(file.fileno())
