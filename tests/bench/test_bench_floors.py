@@ -37,8 +37,11 @@ def test_the_ring_carries_bytes_from_one_process_to_another(where):
     assert probe.facts["frame_bytes"] > 256 * 100
 
 
-def test_syncs_of_four_sizes_leave_no_file(where):
-    probes = list(disk.measure(where, syncs=3))
+def test_syncs_of_four_sizes_leave_no_file_even_if_they_are_killed(where):
+    measuring = disk.measure(where, syncs=3)
+    probes = [next(measuring)]
+    assert list(where.data_dir.iterdir()) == [], "its file has no name"
+    probes += measuring
     assert [probe.name.rsplit("/", 1)[1] for probe in probes] == ["4KiB", "batch-64", "batch-256", "batch-1024"]
     sizes = [probe.facts["bytes"] for probe in probes]
     assert sizes == sorted(sizes)

@@ -18,7 +18,7 @@ def measure(where: Where, syncs: int = SYNCS_MAX) -> Iterator[Probe]:
     folder = where.data_dir or DEFAULT_DATA_DIR
     folder.mkdir(parents=True, exist_ok=True)
     sizes = {"4KiB": PAGE, **{f"batch-{count}": len(batch_bytes(count)) for count in (64, 256, 1024)}}
-    with tempfile.NamedTemporaryFile(prefix="zab-floor-", dir=folder) as file:
+    with tempfile.TemporaryFile(dir=folder) as file:
         os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
         os.pwrite(file.fileno(), bytes(FILE_BYTES), 0)
         os.fsync(file.fileno())
