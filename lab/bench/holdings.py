@@ -42,19 +42,21 @@ class Samples:
         return max(0.0, self.at_s[-1] + self._period_s - (now_ns - self._start_ns) / 1e9)
 
     def take(self, places: Sequence[Place], now_ns: int) -> None:
-        for place in places:
+        """An interrupt may come anywhere in it: a sample is there once it has its time in `at_s`."""
+        row = [(place, look(place)) for place in places]
+        for place, holds in row:
             self._kinds[place.name] = place.kind
-            for what, value in look(place).items():
+            for what, value in holds.items():
                 self._column(place.name, what).append(value)
         self.at_s.append((now_ns - self._start_ns) / 1e9)
         if len(self.at_s) > self._max:
-            self._period_s *= 2
-            self._columns = {key: self._column(*key)[::2] for key in self._columns}
-            self.at_s = self.at_s[::2]
+            columns, at_s = {key: self._column(*key)[::2] for key in self._columns}, self.at_s[::2]
+            self._columns, self.at_s, self._period_s = columns, at_s, self._period_s * 2
 
     def _column(self, name: str, what: str) -> "array[float]":
-        """As long as there are samples: those that it missed are NaN."""
+        """As long as there are samples: those that it missed are NaN, and what belongs to none is gone."""
         column = self._columns.setdefault((name, what), array("d"))
+        del column[len(self.at_s) :]
         column.extend([math.nan] * (len(self.at_s) - len(column)))
         return column
 

@@ -3,10 +3,12 @@
 import math
 import os
 import random
+from typing import Any
 
 import pytest
 
-from lab.bench.growth import BOUNDS, growth, settle_s, stretches
+from lab.bench import holdings
+from lab.bench.growth import BOUNDS, growth, growths, settle_s, stretches
 from lab.bench.holdings import Place, Samples, folder_mb, look
 from lab.bench.pace_series import PaceSeries, step_s
 from lab.client.history import History, Kind, Outcome
@@ -76,6 +78,38 @@ def test_samples_get_coarser_instead_of_more() -> None:
     (track,) = samples.tracks()
     assert all(len(series) == len(samples.at_s) for series in track.series.values())
     assert all(value is not None for value in track.series["rss_mb"])
+
+
+class _Torn(dict[str, float]):
+    """What a process holds, with an interrupt in the middle of it."""
+
+    def items(self) -> Any:
+        yield "fds", 7.0
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("while_", ["looking", "keeping"])
+def test_an_interrupt_within_a_sample_costs_that_sample_only(while_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a soak that somebody ends: what there was before is still judged."""
+    samples, places = Samples(0), [Place("server 1", "leader", 1), Place("harness", "harness", 2)]
+    monkeypatch.setattr(holdings, "look", lambda place: {"fds": float(place.pid)})
+    for second in range(3):
+        samples.take(places, second * 10**9)
+
+    def interrupted(place: Place) -> dict[str, float]:
+        if place.pid == 1:
+            return {"fds": 9.0}
+        if while_ == "looking":
+            raise KeyboardInterrupt
+        return _Torn()
+
+    monkeypatch.setattr(holdings, "look", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        samples.take(places, 3 * 10**9)
+    tracks = samples.tracks()
+    assert samples.at_s == [0.0, 1.0, 2.0]
+    assert [track.series for track in tracks] == [{"fds": [1.0] * 3}, {"fds": [2.0] * 3}]
+    assert {found.verdict for found in growths(samples.at_s, tracks, 3.0)} == {"too short"}
 
 
 def test_what_was_not_there_is_none_before_and_after() -> None:
