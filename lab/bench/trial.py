@@ -136,8 +136,8 @@ def _observe(settings: Settings, target: Target, load: Load, shown: Reporter) ->
         marking.forget_hops()
     started_at, before = now_text(), target.usage()
     window = load.run(seconds)
-    hops = [] if marking is None else marking.hops()
     after, roles = target.usage(), {server.id: server.role for server in target.servers()}
+    hops = [] if marking is None else marking.hops()  # after the usage: to write them down costs the servers CPU
     placed.check(roles)
     cpus = placed.cpus()
     placed.lift()

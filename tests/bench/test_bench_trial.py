@@ -46,6 +46,24 @@ def test_anatomy_of_a_target_that_marks_nothing_is_refused_before_it_is_started(
     assert names(target) == []
 
 
+class MarkingTarget(FakeTarget):
+    def forget_hops(self):
+        self._call("forget_hops")
+
+    def hops(self):
+        self._call("hops")
+        return []
+
+
+def test_what_servers_use_to_hand_out_their_markers_is_not_counted():
+    settings = Settings(outstanding=1, seconds=1.0, warmup=0.25, anatomy=True)
+    record, target, _ = measure(settings, target=MarkingTarget())
+    assert [name for name in names(target) if name in ("forget_hops", "hops", "usage")] == [
+        "forget_hops", "usage", "usage", "hops"
+    ]  # fmt: skip
+    assert record.anatomy is not None
+
+
 def test_the_record_counts_what_was_acknowledged_within_the_window():
     record, *_ = measure(window=FakeWindow(3 * MS, 8 * MS))  # replies at 2, 3, ... 11 ms
     assert (record.writes, record.reads, record.seconds) == (5, 0, 0.005)
