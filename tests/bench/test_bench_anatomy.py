@@ -279,6 +279,18 @@ def test_arrows_lead_from_every_frame_of_requests_to_its_reply_through_slices_th
             ), step
 
 
+def test_what_a_leader_did_not_mark_is_left_out_and_arrows_pass_it_by():
+    """At a follower's client the leader's own application is on nobody's way: there may be no marker of it."""
+    forgery = Forgery(1)
+    forgery.write(chain(attached=1), 2)
+    ways, anatomy = forgery.dissect()
+    assert anatomy.samples == 1
+    slices = events_of(ways, forgery.marks(), "X")
+    assert all(event["dur"] >= 0 for event in slices), slices
+    assert (LEADER, "commit") not in {(event["pid"], event["name"]) for event in slices}
+    assert [len(events_of(ways, forgery.marks(), kind)) for kind in "sf"] == [1, 1]
+
+
 def test_what_was_done_to_a_batch_is_one_slice_at_each_voter(tmp_path: Path):
     ways, _, marks, ensemble = followed(ServerState.LEADING, 3, 4, tmp_path)
     counts = Counter((event["pid"], event["name"]) for event in events_of(ways, marks, "X"))
