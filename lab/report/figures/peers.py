@@ -42,7 +42,7 @@ def draw(rows: Sequence[PeerRow]) -> Figure:
         ax.grid(visible=False, axis="y")
     left.set_yticks(range(len(loads)), loads)
     most, least = max(row.ops_per_s for row in rows), min(row.ops_per_s for row in rows)
-    left.set_xlim(least / 2.2, most * 4.5)
+    left.set_xlim(least / 6, most * 4.5)
     right.set_xlim(min(row.p50 for row in rows) / 4, max(row.p99 for row in rows) * 2.4)
     decades(left, si)
     decades(right, duration)

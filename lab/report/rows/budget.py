@@ -45,14 +45,23 @@ class Costs(msgspec.Struct, frozen=True):
 
 
 def budget_points(run: Run) -> list[Point]:
-    """Buffered writes of one client at the leader, 256 outstanding, everything else as usual."""
-    return [
+    """Buffered writes of one client at the leader, 256 outstanding, everything else as usual.
+
+    Each shape once: of those that differ in their windows only, the one with most trials.
+    """
+    points = [
         point for point in group_trials(run.trials)
         if point.suite == "speed" and not turned(point.settings) and load_of(point.settings) == OUTSTANDING
         and (point.settings.target, point.settings.durability, point.settings.reads) == ("own", "buffered", 0.0)
         and (point.settings.attach, point.settings.clients, point.settings.rate) == ("leader", 1, None)
         and point.settings.cpu_share is None and all(_has_frames(trial) for trial in point.trials)
     ]  # fmt: skip
+    most = {shape(point.settings): point for point in sorted(points, key=_trials)}
+    return [point for point in points if point in most.values()]
+
+
+def _trials(point: Point) -> int:
+    return len(point.trials)
 
 
 def budget_rows(run: Run) -> list[BudgetRow]:
