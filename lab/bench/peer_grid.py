@@ -1,6 +1,6 @@
 """The points `peer/...` of the suite `speed`: the same load on our ensemble and on systems that others built.
 
-They are measured in the same rounds, so a ratio is one of the same minutes.  A JVM runs its hot code compiled only
+They are measured in the same rounds, so a ratio is one within a round.  A JVM runs its hot code compiled only
 after seconds of load, so it is warmed for longer; where a system is not installed its points are left out
 (`command.within`).
 """
@@ -14,7 +14,7 @@ from lab.bench.point import Point, Timing, point_of
 from lab.bench.record import Settings
 
 PEER_TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(2.0, 0.7), "full": Timing(5.0, 1.0)}
-JVM_WARMUPS = {"smoke": 2.0, "quick": 6.0, "full": 10.0}
+JVM_WARMUPS = {"smoke": 2.0, "quick": 10.0, "full": 10.0}  # some ten seconds until hot code runs compiled
 PEER_ROUNDS = {"smoke": 1, "quick": 3, "full": 10}
 
 SYNC_LIMIT_TICKS, INIT_LIMIT_TICKS = (

@@ -50,7 +50,7 @@ BARS = (
         measured_by="bar/writes/3+0/fsync/1024", outside="peer/zookeeper/writes/4x256",
         limits=((Limit("outside", 10),), (Limit("", 180_000), Limit("reference", 0.7))),
         says="10 × ZooKeeper, and 180 k or 0.7 × reference",
-        source="10 x ZooKeeper 3.8 (4x256, fsync) in the same minute, and 180,000 or 0.7 of the prototype",
+        source="10 x ZooKeeper 3.8 (4x256, fsync) in the same round, and 180,000 or 0.7 of the prototype",
     ),
     Bar(
         title="writes/s, fsync, 64 outstanding", figure="writes_per_s", unit="/s", higher=True,

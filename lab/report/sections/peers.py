@@ -1,4 +1,4 @@
-"""Our ensemble against systems that others built: the same loads, machine and minutes."""
+"""Our ensemble against systems that others built: the same loads, machine and rounds."""
 
 from lab.report.figures.peers import NAMES, TITLE, draw
 from lab.report.reading import Run

@@ -21,7 +21,7 @@ LEAD = (
     "Every row was measured after its run was verified. What is measured is the median of the rounds, of outages that "
     "of all; its interval lies between order statistics from six rounds on, below it is Student's t on the logarithms. "
     "Ratios are medians of single rounds in which both were measured: the reference right beside ours, the outside "
-    "system (ZooKeeper under as many outstanding requests) in the same minutes. A bar is reached, or not, if the whole "
+    "system (ZooKeeper under as many outstanding requests) in the same round. A bar is reached, or not, if the whole "
     "interval says so. CPU is that of all servers and load processes together."
 )
 
