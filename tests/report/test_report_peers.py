@@ -90,6 +90,17 @@ def test_the_section_says_how_many_times_with_its_interval_and_draws_it(run_of):
     assert any("n = 3 processes" in text for text in said)
 
 
+def test_who_was_held_back_by_its_load_processes_is_said_of_either_side(run_of):
+    ours_limited, *rest = both("writes/4x256")[::-1]
+    limited = [msgspec.structs.replace(ours_limited, client_limited=True), *rest]
+    found = section(run_of(limited))
+    assert found.sentences[0].endswith("; the load processes were the limit of ours, which may do more.")
+    assert [row[-2] for row in found.tables[0].rows] == ["at their limit", ""]
+    everybody = [msgspec.structs.replace(trial, client_limited=True) for trial in limited]
+    assert "the limit of ours and of ZooKeeper, which may do more" in section(run_of(everybody)).sentences[0]
+    assert "limit" not in section(run_of(both("writes/4x256"))).sentences[0]
+
+
 def test_one_round_has_no_interval_and_says_so(run_of):
     found = section(run_of(both("writes/4x256", rounds=1)))
     assert found is not None

@@ -118,6 +118,40 @@ def test_ten_times_an_outside_system_that_was_not_measured_is_undecided(tmp_path
     assert (row.verdict, row.because) == ("undecided", "10 × outside: nothing to compare with")
 
 
+def cells_of(run, title):
+    """The row of that bar in the table, by its column's name."""
+    [table] = [table for table in section(run).tables if table.title == "The bars"]
+    return next(dict(zip(table.header, row, strict=True)) for row in table.rows if row[0] == title)
+
+
+def test_beside_a_ratio_stands_how_many_rounds_have_both(tmp_path):
+    point, title = "bar/writes/3+0/fsync/64", "writes/s, fsync, 64 outstanding"
+    records = [trial(point, n, 50_000.0) for n in range(6)]
+    records += [trial("peer/zookeeper/writes/1x64", n, 5_000.0) for n in (2, 4)]
+    run = a_run(tmp_path / "r", records, references=[reference(point, 3, 40_000)])
+    row = rows_of(run)[title]
+    assert (row.n, row.reference_ratio_n, row.outside_ratio_n, row.hops_ratio_n) == (6, 1, 2, 0)
+    cells = cells_of(run, title)
+    assert (cells["n"], cells["× reference"], cells["× outside"]) == ("6", "1.25 (n = 1)", "10 (10–10, n = 2)")
+    assert (row.verdict, cells["× 4 hops"]) == ("undecided", "–")
+
+
+@pytest.mark.parametrize(("limited", "says"), [
+    ((), ""),
+    (("bar/writes/3+0/fsync/64",), "the load process was at its limit"),
+    (("peer/zookeeper/writes/1x64",), "the outside system's load process was at its limit: it may do more"),
+])  # fmt: skip
+def test_a_load_process_at_its_limit_is_told_of_either_side(tmp_path, limited, says):
+    title = "writes/s, fsync, 64 outstanding"
+    records = [
+        msgspec.structs.replace(trial(point, n, ops), client_limited=point in limited and n == 1)
+        for n in range(3)
+        for point, ops in (("bar/writes/3+0/fsync/64", 50_000.0), ("peer/zookeeper/writes/1x64", 5_000.0))
+    ]
+    references = [reference("bar/writes/3+0/fsync/64", n, 50_000.0) for n in range(3)]
+    assert cells_of(a_run(tmp_path / "r", records, references=references), title)["hangs on"] == says
+
+
 def test_cpu_is_that_of_all_processes_per_write(tmp_path):
     records = [trial("bar/writes/3+0/buffered/256", n, 70_000.0) for n in range(5)]
     row = rows_of(a_run(tmp_path / "r", records))[CPU]

@@ -43,6 +43,8 @@ class PeerEffect(msgspec.Struct, frozen=True):
     p50: Effect
     ours_us: float
     theirs_us: float
+    ours_limited: bool  # its load processes were at their limit, so it may do more
+    theirs_limited: bool
 
 
 def peer_rows(run: Run) -> list[PeerRow]:
@@ -56,6 +58,7 @@ def peer_effects(run: Run) -> list[PeerEffect]:
             load=_load(ours), kind=_kind(ours), target=theirs.settings.target, version=theirs.trials[0].target_version,
             throughput=ratio(_ops(ours), _ops(theirs)), p50=ratio(_latency(ours, "p50"), _latency(theirs, "p50")),
             ours_us=estimate(_latency(ours, "p50")).value, theirs_us=estimate(_latency(theirs, "p50")).value,
+            ours_limited=ours.client_limited, theirs_limited=theirs.client_limited,
         )
         for ours, *others in _loads(run)
         for theirs in others

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 class SpeedRow(msgspec.Struct, frozen=True):
-    """`n` counts rounds, of outages the outages; ratios are medians of the rounds that have both."""
+    """`n` counts rounds, of outages the outages; ratios are medians of the `..._ratio_n` rounds that have both."""
 
     title: str
     unit: str
@@ -34,13 +34,17 @@ class SpeedRow(msgspec.Struct, frozen=True):
     reference_ratio: float | None
     reference_ratio_low: float | None
     reference_ratio_high: float | None
+    reference_ratio_n: int
     outside: float | None
     outside_ratio: float | None
     outside_ratio_low: float | None
     outside_ratio_high: float | None
+    outside_ratio_n: int
+    outside_limited: bool  # its load process was at its limit, so it may do more
     hops_ratio: float | None  # as a multiple of four hops, one way each
     hops_ratio_low: float | None
     hops_ratio_high: float | None
+    hops_ratio_n: int
     verdict: str
     because: str  # what the verdict hangs on, where it is not plain
     client_limited: bool
@@ -86,7 +90,9 @@ class Measured:
             **_ratio("reference", ratios["reference"]), outside=_middle(outside),
             **_ratio("outside", ratios["outside"]), **_ratio("hops", ratios["hops"]),
             verdict=judged.word, because=judged.why,
-            client_limited=any(trial.client_limited for trial in trials), source=bar.source,
+            client_limited=any(trial.client_limited for trial in trials),
+            outside_limited=any(trial.client_limited for trial in self._trials.get(bar.outside, [])),
+            source=bar.source,
         )  # fmt: skip
 
     def _of(self, bar: Bar) -> tuple[Rounds, Estimate | None]:
@@ -235,6 +241,6 @@ def _middle(rounds: Rounds) -> float | None:
     return float(np.median(list(rounds.values()))) if rounds else None
 
 
-def _ratio(name: str, found: Estimate | None) -> dict[str, float | None]:
-    value, low, high = (found.value, found.low, found.high) if found else (None, None, None)
-    return {f"{name}_ratio": value, f"{name}_ratio_low": low, f"{name}_ratio_high": high}
+def _ratio(name: str, found: Estimate | None) -> dict[str, Any]:
+    value, low, high, n = (found.value, found.low, found.high, found.n) if found else (None, None, None, 0)
+    return {f"{name}_ratio": value, f"{name}_ratio_low": low, f"{name}_ratio_high": high, f"{name}_ratio_n": n}

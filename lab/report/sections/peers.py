@@ -37,8 +37,14 @@ def _sentence(effect: PeerEffect) -> str:
     theirs = NAMES.get(effect.target, effect.target)
     return (
         f"{effect.load}: {_times(effect.throughput)} the throughput of {theirs}, "
-        f"median latency {duration(effect.ours_us)} against {duration(effect.theirs_us)}."
+        f"median latency {duration(effect.ours_us)} against {duration(effect.theirs_us)}{_limited(effect, theirs)}."
     )
+
+
+def _limited(effect: PeerEffect, theirs: str) -> str:
+    """Whose load processes were at their limit: of that system the throughput is only a lower bound."""
+    whose = [name for name, so in (("ours", effect.ours_limited), (theirs, effect.theirs_limited)) if so]
+    return f"; the load processes were the limit of {' and of '.join(whose)}, which may do more" if whose else ""
 
 
 def _times(effect: Effect) -> str:
@@ -48,13 +54,15 @@ def _times(effect: Effect) -> str:
 
 
 def _table(rows: list[PeerRow], effects: list[PeerEffect]) -> Table:
-    header = ["load", "system", "n", "operations/s (95 %)", "p50", "p99", "server CPU µs/op", "ours against it"]
+    header = ["load", "system", "n", "operations/s (95 %)", "p50", "p99", "server CPU µs/op", "load processes",
+              "ours against it"]  # fmt: skip
     against = {(effect.load, effect.target): _times(effect.throughput) for effect in effects}
     cells = [
         [row.load, row.version or NAMES[row.target], str(row.n), si(row.ops_per_s) + _bounds(row),
          duration(row.p50) + interval(row.p50_low, row.p50_high),
          duration(row.p99) + interval(row.p99_low, row.p99_high),
-         f"{row.servers_cpu_us_per_op:,.1f}", against.get((row.load, row.target), "")]
+         f"{row.servers_cpu_us_per_op:,.1f}", "at their limit" if row.client_limited else "",
+         against.get((row.load, row.target), "")]
         for row in rows
     ]  # fmt: skip
     return Table("The same loads", header, cells)

@@ -22,7 +22,8 @@ LEAD = (
     "of all; its interval lies between order statistics from six rounds on, below it is Student's t on the logarithms. "
     "Ratios are medians of single rounds in which both were measured: the reference right beside ours, the outside "
     "system (ZooKeeper under as many outstanding requests) in the same round. A bar is reached, or not, if the whole "
-    "interval says so. CPU is that of all servers and load processes together."
+    "interval says so. Beside a ratio stands the number of rounds that have both: what its verdict rests on. CPU "
+    "is that of all servers and load processes together."
 )
 
 
@@ -48,11 +49,12 @@ def section(run: Run) -> Section | None:
 def _bar(row: SpeedRow) -> list[str]:
     because = [row.because] if row.because and row.verdict in (MISSED, UNDECIDED) else []
     limited = ["the load process was at its limit"] if row.client_limited else []
+    limited += ["the outside system's load process was at its limit: it may do more"] if row.outside_limited else []
     return [
         row.title, row.verdict, _value(row.value, row.low, row.high, row.unit), str(row.n) if row.n else "–",
-        _times(row.reference_ratio, row.reference_ratio_low, row.reference_ratio_high),
-        _times(row.outside_ratio, row.outside_ratio_low, row.outside_ratio_high),
-        _times(row.hops_ratio, row.hops_ratio_low, row.hops_ratio_high),
+        _times(row.reference_ratio, row.reference_ratio_low, row.reference_ratio_high, row.reference_ratio_n),
+        _times(row.outside_ratio, row.outside_ratio_low, row.outside_ratio_high, row.outside_ratio_n),
+        _times(row.hops_ratio, row.hops_ratio_low, row.hops_ratio_high, row.hops_ratio_n),
         f"{row.cpu_us_per_op:.3g}" if row.cpu_us_per_op else "–", row.bar,
         _value(row.reference, None, None, row.unit), _value(row.outside, None, None, row.unit),
         "; ".join([*because, *limited]),
@@ -74,10 +76,11 @@ def _plain(value: float, unit: str) -> str:
     return f"{si(value)}{unit if unit == '/s' else f' {unit}'}"
 
 
-def _times(value: float | None, low: float | None, high: float | None) -> str:
+def _times(value: float | None, low: float | None, high: float | None, n: int) -> str:
     if value is None:
         return "–"
-    return f"{value:.3g}" if low is None or high is None else f"{value:.3g} ({low:.3g}–{high:.3g})"
+    bounds = "" if low is None or high is None else f"{low:.3g}–{high:.3g}, "
+    return f"{value:.3g} ({bounds}n = {n})"
 
 
 def _floor(row: FloorRow) -> list[str]:
