@@ -5,6 +5,8 @@ A bar is reached if all of its limits are; a limit that offers a choice is reach
 
 import msgspec
 
+from lab.bench.record import Settings
+
 
 class Limit(msgspec.Struct, frozen=True):
     """`of`: nothing (an absolute number), the reference, the outside system, or the hops: four of them, one way each.
@@ -112,3 +114,40 @@ BARS = (
         source="snapshot of 1,000,000 znodes during load: p99 write latency at most 3 x the p99 without",
     ),
 )  # fmt: skip
+
+
+def _load(durability: str, outstanding: int, **more: object) -> Settings:
+    return msgspec.structs.replace(Settings(durability=durability, outstanding=outstanding), **more)
+
+
+def _zookeeper(clients: int, outstanding: int, **more: object) -> Settings:
+    """Limits in ticks as deployments have them."""
+    return _load("fsync", outstanding, clients=clients, target="zookeeper", transport="tcp", sync_limit_ticks=100,
+                 init_limit_ticks=200, **more)  # fmt: skip
+
+
+# What each point that measures a bar runs, but for FREE: under other settings it says nothing about the bar.
+LOADS: dict[str, Settings] = {
+    "bar/writes/3+0/fsync/1024": _load("fsync", 1024),
+    "bar/writes/3+0/fsync/64": _load("fsync", 64),
+    "bar/writes/3+0/buffered/256": _load("buffered", 256),
+    "bar/writes/5+0/buffered/256": _load("buffered", 256, voters=5),
+    "bar/writes/7+0/buffered/256": _load("buffered", 256, voters=7),
+    "bar/writes/3+0/buffered/1": _load("buffered", 1),
+    "knob/placement/together/buffered/1": _load("buffered", 1, placement="together"),
+    "knob/placement/spread/buffered/1": _load("buffered", 1, placement="spread"),
+    "bar/reads/3+0/256": _load("buffered", 128, clients=2, reads=1.0, attach="all"),
+    "bar/mix/3+0/256": _load("buffered", 256, reads=0.9, attach="all"),
+    "bar/outage/3+0/crash": _load("fsync", 1, fault="crash"),
+    "peer/zookeeper/writes/4x256": _zookeeper(4, 256),
+    "peer/zookeeper/writes/1x64": _zookeeper(1, 64),
+    "peer/zookeeper/reads/2x128": _zookeeper(2, 128, reads=1.0, attach="all"),
+}
+FREE = ("seed", "seconds", "warmup", "repeats")  # a run's or a profile's to choose
+
+
+def differing(point: str, settings: Settings) -> list[str]:
+    """The settings, by name, that are not those of the bars that the point measures; none where it measures none."""
+    due = LOADS.get(point, settings)
+    return [field for field in Settings.__struct_fields__
+            if field not in FREE and getattr(settings, field) != getattr(due, field)]  # fmt: skip

@@ -8,7 +8,7 @@ import synthetic
 from lab.bench.grid import find_point, profile
 from lab.bench.record import ProbeRecord, RecordError, ReferenceRecord, Settings
 from lab.bench.speed_grid import speed_jobs
-from lab.report.bars import BARS, Limit
+from lab.report.bars import BARS, LOADS, Limit, differing
 from lab.report.build import build_report
 from lab.report.reading import load_run
 from lab.report.rows.floors import floor_rows, growth_rows
@@ -22,8 +22,10 @@ SINGLE = "write p50, 1 outstanding, buffered"
 
 
 def trial(benchmark, round_, ops, us=100.0, **settings):
-    """A trial of suite speed whose servers and client used 3 x 0.08 + 0.3 s of CPU a second."""
-    base = Settings(**{"durability": "buffered", "outstanding": 256, "seconds": 1.0, **settings})
+    """A trial of that point of the suite, whose servers and client used 3 x 0.08 + 0.3 s of CPU a second."""
+    point = find_point(benchmark)
+    assert point is not None
+    base = msgspec.structs.replace(point.settings, **{"seconds": 1.0, **settings})
     return synthetic.World(seed=round_).trial("speed", base, benchmark, round_, ops, us)
 
 
@@ -150,6 +152,44 @@ def test_a_load_process_at_its_limit_is_told_of_either_side(tmp_path, limited, s
     ]
     references = [reference("bar/writes/3+0/fsync/64", n, 50_000.0) for n in range(3)]
     assert cells_of(a_run(tmp_path / "r", records, references=references), title)["hangs on"] == says
+
+
+def test_every_bar_says_what_its_points_run():
+    """But for what a profile sets, and for probes, which have no settings."""
+    points = {point for bar in BARS if bar.figure != "probe" for point in (bar.measured_by, bar.outside) if point}
+    assert points == LOADS.keys()
+    for point in points:
+        known = find_point(point)
+        assert known is not None
+        assert differing(point, known.settings) == [], point
+    assert differing("bar/writes/3+0/fsync/64", Settings(clients=2, seed=7)) == ["clients"]
+
+
+def test_trials_of_another_workload_neither_reach_a_bar_nor_miss_it(tmp_path):
+    point, title = "bar/writes/3+0/fsync/64", "writes/s, fsync, 64 outstanding"
+    small = [trial(point, n, 900_000.0, value_bytes=10, keys=50) for n in range(5)]
+    references = [reference(point, n, 50_000.0) for n in range(6)]
+    run = a_run(tmp_path / "small", small, references=references)
+    row = rows_of(run)[title]
+    assert (row.verdict, row.value, row.n) == ("not measured (another workload)", None, 0)
+    assert cells_of(run, title)["hangs on"] == "other value_bytes, keys"
+    assert "1 ran under other settings than their bars'" in section(run).sentences[0]
+    mixed = rows_of(a_run(tmp_path / "mixed", [*small, trial(point, 5, 60_000.0)], references=references))[title]
+    assert (mixed.value, mixed.n, mixed.reference_ratio) == (60_000.0, 1, pytest.approx(1.2))
+
+
+def test_an_outage_of_another_ensemble_is_not_the_bars(tmp_path):
+    one = synthetic.World().failover(5, 0, "crash", 0, 100)
+    link = msgspec.structs.replace(one.pyperf, benchmark="bar/outage/3+0/crash")
+    rows = rows_of(a_run(tmp_path / "r", [msgspec.structs.replace(one, suite="speed", pyperf=link)]))
+    row = rows["outage after SIGKILL of the leader, median"]
+    assert (row.verdict, row.because) == ("not measured (another workload)", "other voters")
+
+
+def test_what_a_profile_sets_does_not_matter_to_a_bar(tmp_path):
+    point = "bar/writes/3+0/buffered/256"
+    longer = [trial(point, n, 70_000.0 + n, seconds=3.0, warmup=9.0, repeats=2) for n in range(6)]
+    assert rows_of(a_run(tmp_path / "r", longer))["CPU a write, 256 outstanding, buffered"].verdict == "reached"
 
 
 def test_cpu_is_that_of_all_processes_per_write(tmp_path):

@@ -1,22 +1,24 @@
 """Rows of the speed table: what was measured, round by round, and whether that reaches its bar."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from lab.bench.record import TrialRecord
-from lab.report.bars import BARS, Bar, Limit
+from lab.bench.record import FailoverRecord, TrialRecord
+from lab.report.bars import BARS, Bar, Limit, differing
 from lab.report.reading import Run
 from lab.report.statistics import MEDIAN_FROM, Estimate, Sample, estimate, median_estimate
 
 REACHED, MISSED, UNDECIDED, UNMEASURED = "reached", "not reached", "undecided", "not measured"
+ANOTHER_WORKLOAD = "not measured (another workload)"
 P99_FROM = 100  # outages: a p99 of fewer is the greatest of them
 
 Rounds = dict[int, float]  # by round
 R = TypeVar("R")
+M = TypeVar("M", TrialRecord, FailoverRecord)
 
 
 class SpeedRow(msgspec.Struct, frozen=True):
@@ -57,20 +59,28 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 def speed_rows(run: Run) -> list[SpeedRow]:
-    """A row a bar, measured or not; none in a run that measured nothing for any."""
+    """A row a bar, measured or not; none in a run that ran nothing for any."""
     seen = Measured(run)
     rows = [seen.row(bar) for bar in BARS]
-    return rows if any(row.value is not None for row in rows) else []
+    return rows if any(row.value is not None or row.verdict == ANOTHER_WORKLOAD for row in rows) else []
 
 
 class Measured:
-    """What a run has of every point, reference and probe, verified records only."""
+    """What a run has of every point, reference and probe: verified records only, and those that fit their bars."""
 
     def __init__(self, run: Run) -> None:
-        self._trials = _by(run.trials, lambda trial: trial.pyperf.benchmark if trial.pyperf else "")
-        self._failovers = _by(run.failovers, lambda one: one.pyperf.benchmark if one.pyperf else "")
+        self._others: dict[str, list[str]] = {}  # by point: the settings in which records do not fit the bar
+        self._trials = _by(self._fitting(run.trials), _point)
+        self._failovers = _by(self._fitting(run.failovers), _point)
         self._references = _by((one for one in run.references if one.verified), lambda one: one.point)
         self._probes = _by((one for one in run.probes if one.verified), lambda one: one.probe)
+
+    def _fitting(self, records: Iterable[M]) -> Iterator[M]:
+        for record in records:
+            if other := differing(_point(record), record.settings):
+                self._others[_point(record)] = other
+            else:
+                yield record
 
     def row(self, bar: Bar) -> SpeedRow:
         rounds, centre = self._of(bar)
@@ -123,7 +133,8 @@ class Measured:
 
     def _judge(self, bar: Bar, found: Mapping[str, Estimate | None]) -> Judged:
         if found[""] is None:
-            return Judged(UNMEASURED, "")
+            other = self._others.get(bar.measured_by)
+            return Judged(ANOTHER_WORKLOAD, f"other {', '.join(other)}") if other else Judged(UNMEASURED, "")
         if bar.figure == "outage_p99_ms":
             return _judge_p99(found[""], bar.limits[0][0].factor)
         return judge_all([judge_any([judge(limit, found[limit.of], bar.higher) for limit in ways])
@@ -228,6 +239,10 @@ def rounds_of(records: Iterable[R], round_: Callable[[R], int], value: Callable[
     for record in records:
         found.setdefault(round_(record), []).append(value(record))
     return {number: math.fsum(values) / len(values) for number, values in sorted(found.items())}
+
+
+def _point(record: TrialRecord | FailoverRecord) -> str:
+    return record.pyperf.benchmark if record.pyperf else ""
 
 
 def _by(records: Iterable[R], key: Callable[[R], str]) -> dict[str, list[R]]:

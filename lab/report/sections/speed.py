@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lab.report.reading import Run
 from lab.report.rows.floors import FloorRow, GrowthRow, floor_rows, growth_rows
-from lab.report.rows.speed import MISSED, REACHED, UNDECIDED, SpeedRow, speed_rows
+from lab.report.rows.speed import ANOTHER_WORKLOAD, MISSED, REACHED, UNDECIDED, SpeedRow, speed_rows
 from lab.report.section import Section
 from lab.report.style import duration, interval, si
 from lab.report.tables import Table
@@ -47,7 +47,7 @@ def section(run: Run) -> Section | None:
 
 
 def _bar(row: SpeedRow) -> list[str]:
-    because = [row.because] if row.because and row.verdict in (MISSED, UNDECIDED) else []
+    because = [row.because] if row.because and row.verdict in (MISSED, UNDECIDED, ANOTHER_WORKLOAD) else []
     limited = ["the load process was at its limit"] if row.client_limited else []
     limited += ["the outside system's load process was at its limit: it may do more"] if row.outside_limited else []
     return [
@@ -105,6 +105,8 @@ def _count(rows: Sequence[SpeedRow]) -> list[str]:
     measured = [row for row in rows if row.value is not None]
     said = ", ".join(f"{count} {word}" for word, count in counts)
     text = f"of {len(rows)} bars {len(measured)} were measured: {said}"
+    if others := sum(row.verdict == ANOTHER_WORKLOAD for row in rows):
+        text += f"; {others} ran under other settings than their bars', which says nothing about these"
     if all(row.reference is None for row in rows):
         text += "; no reference pipeline ran beside them (`bench --prototype FILE`)"
     if all(row.outside is None for row in rows):
