@@ -5,10 +5,8 @@ at least `writes_per_s`, `p50_us` and `cpu_us_per_write`; if it has `digests_agr
 it right beside every bar that it can be held against, in every round, so that both see the machine in one mood.
 """
 
-import os
 import subprocess
 import sys
-import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from lab.bench.machine import describe_commit, describe_machine
 from lab.bench.point import Job, Point
 from lab.bench.record import ReferenceRecord
 from lab.bench.results import RunFolder, append_record, now_text
+from lab.bench.warden import run_warded
 
 DEFAULT_DATA_DIR = Path("/var/tmp")
 OVERHEAD_S = 1.0  # of its start and its end
@@ -68,17 +67,13 @@ def arguments_of(point: Point) -> tuple[str, ...]:
 
 
 def run_reference(script: Path, arguments: Sequence[str], data_dir: Path) -> Said:
-    """Run it in a folder of its own, where it may leave files.  Raises BrokenReferenceError."""
+    """Run it in a folder of its own, where it may leave files; what it started ends.  Raises BrokenReferenceError."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    here, seconds = os.getpid(), float(arguments[arguments.index("--seconds") + 1])
-    with tempfile.TemporaryDirectory(prefix="zab-reference-", dir=data_dir) as folder:
-        try:
-            done = subprocess.run(
-                [sys.executable, str(script), *arguments], cwd=folder, capture_output=True, text=True, check=False,
-                stdin=subprocess.DEVNULL, timeout=5 * seconds + 60, preexec_fn=lambda: die_with_parent(here),
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise BrokenReferenceError(f"{script.name}: still running after {error.timeout:g} s") from error
+    seconds = float(arguments[arguments.index("--seconds") + 1])
+    try:
+        done = run_warded([sys.executable, str(script), *arguments], data_dir, 5 * seconds + 60)
+    except subprocess.TimeoutExpired as error:
+        raise BrokenReferenceError(f"{script.name}: still running after {error.timeout:g} s") from error
     lines = done.stdout.strip().splitlines()
     if done.returncode != 0 or not lines:
         words = (done.stderr.strip().splitlines() or ["without a word"])[-1]

@@ -1,17 +1,22 @@
 """A reference pipeline beside the bars: which ones it can be held against, what it is told, and what it has to say."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import orjson
+import psutil
 import pytest
 from bench_fakes import ENVIRONMENT
 
 from lab.bench.command import _without_folder
 from lab.bench.grid import profile
 from lab.bench.reference import BrokenReferenceError, reference_jobs, run_reference
+from lab.bench.warden import run_warded
 
+DEADLINE_S = 30.0
 LINE = '{"writes_per_s": 1000, "p50_us": 50.5, "cpu_us_per_write": 5, "digests_agree": %s, "more": "is not read"}'
 
 
@@ -79,3 +84,76 @@ def test_a_script_that_is_no_reference_is_one_line(tmp_path, text, says):
 def test_results_keep_its_name_and_not_its_folder():
     argv = ("bench", "--prototype", "/home/me/pipeline.py", "--run", "x")
     assert _without_folder(argv, Path("/home/me/pipeline.py")) == ("bench", "--prototype", "pipeline.py", "--run", "x")
+
+
+FORKING = """
+import os, time
+child = os.fork()
+if child:
+    with open({pids!r} + ".part", "w") as file:
+        file.write(f"{{os.getpid()}} {{child}}")
+    os.rename({pids!r} + ".part", {pids!r})
+    open("left", "w").close()
+    {after}
+time.sleep(600)  # the child holds the output open meanwhile
+"""
+
+
+def running(pids):
+    """Those of the processes noted in this file that have not ended."""
+    found = [psutil.Process(int(pid)) for pid in pids.read_text().split() if psutil.pid_exists(int(pid))]
+    return [process for process in found if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.process
+def test_what_a_script_forked_ends_with_it(tmp_path):
+    pids, data = tmp_path / "pids", tmp_path / "data"
+    after = f"print('''{LINE % 'true'}''', flush=True); os._exit(0)"
+    said = run_reference(a_script(tmp_path, FORKING.format(pids=str(pids), after=after)), ["1", "--seconds", "1"], data)
+    assert said.writes_per_s == 1000
+    assert running(pids) == []
+    assert list(data.iterdir()) == []
+
+
+@pytest.mark.process
+def test_a_script_that_takes_too_long_ends_with_what_it_forked(tmp_path):
+    pids, data, timeout_s = tmp_path / "pids", tmp_path / "data", 0.25
+    data.mkdir()
+    script = a_script(tmp_path, FORKING.format(pids=str(pids), after="pass"))
+    while not pids.exists():  # it got as far as to fork
+        timeout_s *= 2
+        with pytest.raises(subprocess.TimeoutExpired):
+            run_warded([sys.executable, str(script)], data, timeout_s)
+    assert running(pids) == []
+    assert list(data.iterdir()) == []
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_however_its_driver_ends_nothing_of_a_script_is_left(tmp_path, number):
+    pids, data = tmp_path / "pids", tmp_path / "data"
+    script = a_script(tmp_path, FORKING.format(pids=str(pids), after="pass"))
+    command = [sys.executable, "-m", "lab.bench.reference", script, "bar/x", "1", "--data-dir", data]
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL) as driver:
+        try:
+            until(pids.exists)
+            assert len(running(pids)) == 2
+            driver.send_signal(number)
+            driver.wait(DEADLINE_S)
+        finally:
+            driver.kill()
+    until(lambda: running(pids) == [] and list(data.iterdir()) == [])
+
+
+@pytest.mark.process
+def test_a_script_that_a_signal_ended_says_so_and_hears_signals_itself(tmp_path):
+    script = a_script(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    with pytest.raises(BrokenReferenceError, match=f"exit status {128 + signal.SIGTERM}"):
+        run_reference(script, ["1", "--seconds", "1"], tmp_path / "data")
+
+
+def until(reached):
+    deadline = time.monotonic() + DEADLINE_S
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
