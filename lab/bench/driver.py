@@ -121,7 +121,7 @@ class Bench:
                 done = {step.suite for step in steps}
                 self._update(rounds={suite: n + (suite in done) for suite, n in self.info.rounds.items()})
                 round_ += 1
-        self.folder.forget_folders()
+        self.folder.forget_private()
         self._update(finished=True, finished_at=now_text())
         return self.info
 

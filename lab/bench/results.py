@@ -32,7 +32,7 @@ AnyRecord = Record | ProbeRecord | ReferenceRecord
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
-NAMES_FOLDERS = ("python_executable", "python_config_args")  # entries of pyperf's metadata
+PRIVATE = ("hostname", "python_executable", "python_config_args")  # entries of pyperf's metadata
 
 
 def now_text() -> str:
@@ -72,12 +72,12 @@ class RunFolder:
     def write_info(self, info: RunInfo) -> None:
         write_whole(self.info, orjson.dumps(msgspec.to_builtins(info), option=orjson.OPT_INDENT_2) + b"\n")
 
-    def forget_folders(self) -> None:
-        """Take the folders of this machine out of what pyperf noted: results are made to be shared."""
+    def forget_private(self) -> None:
+        """Take this machine's name and folders out of what pyperf noted: results are made to be shared."""
         for path in sorted((self.path / "pyperf").glob("*.json")):
             suite = orjson.loads(path.read_bytes())
             for held in (suite, *suite["benchmarks"], *(run for one in suite["benchmarks"] for run in one["runs"])):
-                for name in NAMES_FOLDERS:
+                for name in PRIVATE:
                     held.get("metadata", {}).pop(name, None)
             write_whole(path, orjson.dumps(suite) + b"\n")
 
