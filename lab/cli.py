@@ -73,7 +73,8 @@ DEATH_DETECTION = _option(
 WAIT = _option("wait", "what a process does with nothing to do", type=click.Choice(["adaptive", "blocking", "spin"]))
 RELAYS = _option("relays", "followers that relay to the observers; 0: the leader sends to each", type=int)
 ENSEMBLE = _options(
-    _option("target", "the system to measure", type=NotYet(["own", "null", "zookeeper"])),
+    _option("target", "the system to measure; null is one server that only answers",
+            type=NotYet(["own", "null", "zookeeper"])),
     _option("voters", "servers that vote", type=int),
     _option("observers", "servers that only learn", type=int),
     _option("transport", "links between servers; zookeeper's are tcp  [default: shm]", default=None,
@@ -369,9 +370,8 @@ def _find_max_rate(
 
     if slo is None or not asked:
         raise click.UsageError("--find-max-rate and --slo go together: --find-max-rate --slo p99=10ms")
-    context = click.get_current_context()
-    typed = {field for field in fields if context.get_parameter_source(field) is ParameterSource.COMMANDLINE}
-    settings = _settings({**search_fields(fields, typed), "anatomy": fields["anatomy"] or trace is not None})
+    fields = search_fields(fields, _on_command_line(fields))
+    settings = _settings({**fields, "anatomy": fields["anatomy"] or trace is not None})
     with reporter() as shown:
         record = find_max_rate(settings, slo, lambda each: measure(each, suite="max-rate", data_dir=data_dir), shown)
     click.echo(_json(record) if as_json else "\n".join(max_rate_lines(record)))
@@ -379,13 +379,19 @@ def _find_max_rate(
 
 
 def _settings(fields: dict[str, Any]) -> Settings:
-    """Typed options over the workload's parameters over the defaults."""
-    from lab.bench.limits import check_failover, check_settings, target_settings, workload_settings
+    """Typed options over what the workload and the target lend over the defaults."""
+    from lab.bench.limits import check_failover, check_settings, suited, target_settings, workload_settings
 
-    typed = _typed(fields)
+    typed = _typed(suited(fields["target"], fields, _on_command_line(fields)))
     lent = {**workload_settings(typed.pop("workload", None)), **target_settings(typed["target"])}
     settings = Settings(**{**lent, **typed})
     return check_settings(settings) if settings.fault is None else check_failover(settings)
+
+
+def _on_command_line(fields: dict[str, Any]) -> set[str]:
+    """Those that were typed, not left to their defaults."""
+    context = click.get_current_context()
+    return {field for field in fields if context.get_parameter_source(field) is ParameterSource.COMMANDLINE}
 
 
 def _typed(fields: dict[str, Any]) -> dict[str, Any]:

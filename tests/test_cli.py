@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from lab.cli import main
+from lab.targets.target import TargetError
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,6 +83,8 @@ BAD = [  # what was typed, what the line must name
     (["trial", "--trace", "results"], ["results", "Is a directory"]),
     (["trial", "--trace", "trace.json", "--reads", "1"], ["--anatomy, --trace", "--reads 1"]),
     (["trial", "--trace", "trace.json", "--target", "null"], ["--anatomy, --trace", "null", "allowed: own"]),
+    (["trial", "--target", "null", "--voters", "3"], ["--voters 3", "allowed for the target null: --voters 1"]),
+    (["trial", "--target", "null", "--durability", "fsync"], ["--durability", "fsync", "the target null: memory"]),
     (["trial", "--seed", "-1"], ["--seed", "-1"]),
     (["trial", "--seed"], ["--seed"]),
     (["trial", "--workload", "nonsense"], ["nonsense", "read-mostly"]),
@@ -180,6 +183,23 @@ def test_defaults_are_the_documented_ones(capsys):
     }.items():  # fmt: skip
         described = text.split(f" {option} ", 1)[1].split(" --", 1)[0]
         assert f"[default: {default}]" in described, (option, described)
+
+
+@pytest.mark.parametrize(("typed", "voters", "durability"), [
+    ((), 3, "fsync"),
+    (("--target", "null"), 1, "memory"),
+    (("--target", "null", "--voters", "1", "--durability", "memory"), 1, "memory"),
+])  # fmt: skip
+def test_a_target_lends_what_suits_it(capsys, monkeypatch, typed, voters, durability):
+    asked = []
+
+    def refuse(settings, **more):
+        asked.append((settings.voters, settings.durability))
+        raise TargetError("that will do")
+
+    monkeypatch.setattr("lab.bench.trial.trial", refuse)
+    assert run(capsys, "trial", *typed) == (2, "", "lab: that will do\n")
+    assert asked == [(voters, durability)]
 
 
 @pytest.mark.parametrize(("error", "line"), [

@@ -1,6 +1,6 @@
 """What `Settings` may say: every rule in one place, so that a wrong value is one line whoever asked for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -36,6 +36,7 @@ FOREIGN_FIELDS = {
     "zookeeper": (*LOAD_FIELDS, "tick_ms", "sync_limit_ticks", "init_limit_ticks", "snap_count", "leader_serves"),
 }
 FOREIGN_FAULTS = {"zookeeper": ("crash", "freeze")}
+SUITED: dict[str, dict[str, Any]] = {"null": {"voters": 1, "durability": "memory"}}  # unless asked otherwise
 
 DEFAULT_ARRIVALS = Settings().arrivals
 WORKLOAD_FIELDS = ("reads", "value_bytes", "keys", "distribution", "zipf_s")  # settings that parametrize the workload
@@ -237,6 +238,11 @@ def soak_settings(typed: dict[str, Any]) -> Settings:
 def target_settings(target: str) -> dict[str, Any]:
     """The settings that come with a target."""
     return {"target": target, "transport": TRANSPORTS[target]} if target in TRANSPORTS else {"target": target}
+
+
+def suited(target: str, fields: Mapping[str, Any], typed: Collection[str]) -> dict[str, Any]:
+    """Options of a measurement: what was not typed is what suits the target."""
+    return {**fields, **{field: value for field, value in SUITED.get(target, {}).items() if field not in typed}}
 
 
 def known_to(target: str, changes: Mapping[str, object]) -> dict[str, object]:
