@@ -34,7 +34,7 @@ class RateStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     offered_per_s: float  # that the process happened to offer in this window
     achieved: float  # operations/s
     latency_us: dict[str, Percentiles]
-    ok: bool  # the objective held, and what was offered was done
+    ok: bool  # the objective held, and what was offered was done without an error or an unknown outcome
     why: str  # not
     lag_us: float  # of the generator, 99th percentile
     generator_late: bool
@@ -58,6 +58,7 @@ class MaxRateRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_rate_interval: tuple[float, float] | None
     at_least: float | None  # the highest rate that held; also known if the limit is not the system's
     limited_by: str  # system, generator, range (no rate that was tried held, or each one did), verification (failed)
+    cut_off: bool = False  # after STEPS_MAX windows: the limit was not known as closely yet as was asked for
     steps: list[RateStep]
     started_at: str
     seconds: float  # altogether
@@ -98,6 +99,7 @@ def find_max_rate(settings: Settings, slo: str, measure: Measure, shown: Reporte
             break
         search.add(rate, held=step.ok)
     assert record is not None, "the first rate is always tried"
+    cut_off = len(steps) == STEPS_MAX and steps[-1].verified and search.next_rate() is not None
     limited_by = _limited_by(search, steps)
     is_known = limited_by == "system"
     commit, dirty = describe_commit()
@@ -106,8 +108,9 @@ def find_max_rate(settings: Settings, slo: str, measure: Measure, shown: Reporte
         verified=all(step.verified for step in steps), settings=msgspec.structs.replace(settings, rate=None, seed=0),
         slo=slo, method=METHOD, max_rate=search.limit if is_known else None,
         max_rate_interval=search.interval if is_known else None,
-        at_least=max((step.offered for step in steps if step.ok), default=None), limited_by=limited_by, steps=steps,
-        started_at=started_at, seconds=time.monotonic() - began, machine=record.machine, commit=commit, dirty=dirty,
+        at_least=max((step.offered for step in steps if step.ok), default=None), limited_by=limited_by,
+        cut_off=cut_off, steps=steps, started_at=started_at, seconds=time.monotonic() - began, machine=record.machine,
+        commit=commit, dirty=dirty,
     )  # fmt: skip
 
 
@@ -119,6 +122,8 @@ def _step(record: TrialRecord, rate: float, beyond: str) -> RateStep:
         why = f"{record.ops_per_s / loop.offered_per_s:.1%} of what was offered was done"
     elif not record.latency_us:
         why = "no operation was completed"
+    if record.errors or record.unknown:  # the percentiles are of acknowledged operations only
+        why = f"{record.errors:,} errors and {record.unknown:,} operations of unknown outcome"
     if not record.verified:
         why = f"verification failed: {record.checks.findings[0] if record.checks.findings else 'without a finding'}"
     return RateStep(
@@ -169,6 +174,9 @@ def max_rate_lines(record: MaxRateRecord) -> list[str]:
     elif record.limited_by == "range":
         end = "did not hold even at the least rate tried" if record.at_least is None else "held at every rate tried"
         lines.append(f"  no limit was found: the objective {end}")
+    if record.cut_off:
+        more = "the interval might have become narrower" if record.max_rate is not None else "the search had not ended"
+        lines.append(f"  cut off after {len(record.steps)} windows: {more}")
     lines.append(f"  {record.method}")
     lines.append("  verified: every step" if record.verified else f"  NOT VERIFIED: {record.steps[-1].why}")
     return lines

@@ -9,7 +9,7 @@ import pytest
 from bench_fakes import a_trial
 
 from lab.bench.limits import SettingsError
-from lab.bench.max_rate import MaxRateRecord, find_max_rate, max_rate_lines, search_fields
+from lab.bench.max_rate import STEPS_MAX, MaxRateRecord, find_max_rate, max_rate_lines, search_fields
 from lab.bench.progress import Lines, Silent
 from lab.bench.rate_search import RateSearch
 from lab.bench.record import Checks, OpenLoop, Settings
@@ -92,11 +92,17 @@ def test_a_search_ends_where_nothing_more_may_be_tried(held, edge):
 
 
 class System:
-    """Serves up to `limit` operations/s within 2 ms at p99; its windows differ by `spread`."""
+    """Serves up to `limit` operations/s within 2 ms at p99; its windows differ by `spread`.
 
-    def __init__(self, limit, *, spread=0.0, late_above=math.inf, unverified_at=0):
+    Above `failing_above` a window has three operations of the outcome `failing`: errors or unknown.
+    """
+
+    def __init__(
+        self, limit, *, spread=0.0, late_above=math.inf, unverified_at=0, failing="errors", failing_above=math.inf
+    ):
         self.limit, self.late_above, self.unverified_at = limit, late_above, unverified_at
         self.asked, self.rng, self.spread = [], random.Random(5), spread
+        self.failing, self.failing_above = failing, failing_above
 
     def __call__(self, settings):
         self.asked.append(settings)
@@ -114,6 +120,7 @@ class System:
         return msgspec.structs.replace(
             base, latency_us={"write": write}, open_loop=loop, ops_per_s=min(settings.rate, limit), checks=checks,
             client_lag_us=9e3 if late else 50.0, client_limited=False,
+            **{self.failing: 3 if settings.rate > self.failing_above else 0},
         )  # fmt: skip
 
 
@@ -156,6 +163,31 @@ def test_where_the_generator_is_the_limit_none_is_claimed_for_the_system():
 def test_a_generator_that_is_late_far_above_the_limit_only_does_not_matter():
     record = find_max_rate(SETTINGS, "p99=10ms", System(90_000.0, late_above=150_000.0), Silent())
     assert record.limited_by == "system"
+
+
+@pytest.mark.parametrize(("failing", "says"), [
+    ("errors", "3 errors and 0 operations of unknown outcome"),
+    ("unknown", "0 errors and 3 operations of unknown outcome"),
+])  # fmt: skip
+def test_a_rate_at_which_operations_fail_does_not_hold_however_fast_the_others_are(failing, says):
+    record = find_max_rate(SETTINGS, "p99=10ms", System(90_000.0, failing=failing, failing_above=50_000.0), Silent())
+    assert record.max_rate == pytest.approx(50_000, rel=0.05)
+    assert {step.why for step in record.steps if step.offered > 50_000} == {says}
+
+
+def test_a_search_that_was_cut_off_says_so():
+    record = find_max_rate(SETTINGS, "p99=10ms", System(123_456.0, spread=0.15), Silent())
+    assert (record.cut_off, len(record.steps), record.limited_by) == (True, STEPS_MAX, "system")
+    assert "cut off after 24 windows: the interval might have become narrower" in "\n".join(max_rate_lines(record))
+    endless = find_max_rate(msgspec.structs.replace(SETTINGS, rate=1.0), "p99=10ms", System(9e6), Silent())
+    assert (endless.cut_off, endless.limited_by) == (True, "range")
+    assert "cut off after 24 windows: the search had not ended" in "\n".join(max_rate_lines(endless))
+
+
+def test_a_search_that_came_to_its_end_does_not():
+    record = find_max_rate(SETTINGS, "p99=10ms", System(30_000.0), Silent())
+    assert not record.cut_off
+    assert "cut off" not in "\n".join(max_rate_lines(record))
 
 
 def test_a_step_that_was_not_verified_ends_the_search():
