@@ -89,9 +89,11 @@ class Waiter:
         while now < until:
             _yield()
             if has_input():
-                self._note(monotonic_ns() - began)
+                waited_ns = monotonic_ns() - began
+                self._note(waited_ns)
                 self._unlooked += 1
-                return self._look() if self._unlooked >= LOOK_EVERY_WAITS else []
+                was_away = waited_ns > 2 * PATIENCE_NS  # frozen, or without a core: much may have happened
+                return self._look() if was_away or self._unlooked >= LOOK_EVERY_WAITS else []
             now = monotonic_ns()
         if self.strategy is Wait.SPIN:
             return self._look()

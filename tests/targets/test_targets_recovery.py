@@ -212,6 +212,15 @@ def test_a_restarted_follower_catches_up_by_DIFF(own: Callable[..., OwnTarget]) 
         assert_all_hold(replicas, load)
 
 
+def wait_until_idle(target: OwnTarget) -> None:
+    """Every server has applied the last write, and says so."""
+
+    def level() -> bool:
+        return len({(status.last_zxid, status.applied_zxid) for status in target.cluster.status().values()}) == 1
+
+    target.cluster.wait(level, DEADLINE_S, lambda: "a server is behind", 0.005)
+
+
 @pytest.mark.covers("S44", "S83", "F3a")
 def test_a_leader_that_logged_what_nobody_else_has_is_truncated(own: Callable[..., OwnTarget]) -> None:
     target = own(voters=3)
@@ -220,6 +229,7 @@ def test_a_leader_that_logged_what_nobody_else_has_is_truncated(own: Callable[..
     with writer(target, [old]) as load:
         load.create()
         load.set(100)
+        wait_until_idle(target)  # who is frozen in the middle of a turn goes on with it before it learns of the cut
         for server in others:
             target.inject(Freeze(server))
         before = target.cluster.status([old])[old].last_zxid

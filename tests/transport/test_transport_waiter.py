@@ -162,3 +162,20 @@ def test_what_is_rare_is_told_apart(bell: Bell) -> None:
     assert bell.take_news()
     assert bell.take_rare()
     assert not bell.take_rare()
+
+
+def test_who_was_frozen_while_looking_again_looks_at_its_descriptors(bell: Bell, time: Time) -> None:
+    waiter = Waiter(bell, Wait.ADAPTIVE)
+    reader, writer = os.pipe()
+    waiter.add(reader)
+    os.write(writer, b"!")
+    time.input_ns = time.now_ns + 1
+
+    def has_input() -> bool:
+        time.now_ns += 3 * PATIENCE_NS  # stopped and continued here
+        return True
+
+    assert waiter.wait(60_000, has_input) == [reader]
+    waiter.close()
+    os.close(reader)
+    os.close(writer)
