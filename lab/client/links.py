@@ -9,7 +9,7 @@ from lab.client.control import Attach, Detach, Welcome, decode_control
 from lab.client.timer import Timer
 from lab.transport.bell import Bell
 from lab.transport.control import ControlSocket
-from lab.transport.shm import CLIENT_CHANNELS, ShmLink
+from lab.transport.shm import CLIENT_CHANNELS, AttachedLink
 from lab.transport.waiter import Wait, Waiter
 
 QUEUE_BYTES_MAX = 64 << 20  # of requests that wait for room in one link
@@ -27,10 +27,10 @@ class Link:
         """Takes over the four descriptors."""
         memory, bell_event, bell_page, self.life_fd = fds
         self.server, self.incarnation = attach.name, attach.incarnation
-        self._bell = Bell.adopt(bell_event, bell_page)
-        self._shm = ShmLink(memory, CLIENT_CHANNELS, attach.side, self._bell, queue_bytes_max=QUEUE_BYTES_MAX)
-        os.close(memory)
-        (self.channel,) = self._shm.channels
+        self._link = AttachedLink(
+            (memory, bell_event, bell_page), CLIENT_CHANNELS, attach.side, queue_bytes_max=QUEUE_BYTES_MAX
+        )
+        (self.channel,) = self._link.channels
         self.is_cut = False  # by Detach: what was under way is gone
         self.ended_by = f"the link to server {attach.name} ended"
 
@@ -44,15 +44,14 @@ class Link:
 
     def has_ended(self) -> bool:
         """Whether the server closed it and everything it had sent was received."""
-        return self._shm.has_ended()
+        return self._link.has_ended()
 
     def is_ending(self) -> bool:
         """Whether the server closed it, though something may be left to receive."""
-        return self._shm.is_ending()
+        return self._link.is_ending()
 
     def close(self) -> None:
-        self._shm.close()
-        self._bell.close()
+        self._link.close()
         os.close(self.life_fd)
 
 

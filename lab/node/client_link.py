@@ -2,22 +2,18 @@
 
 from lab.service.events import ClientId
 from lab.service.host import ClientFrame, Inbound
-from lab.transport.bell import Bell
-from lab.transport.shm import CLIENT_CHANNELS, ShmLink
+from lab.transport.link import Link
 
 
 class ClientLink:
     """One end.  `client` is this process's own number for the link, not the load process's."""
 
-    def __init__(
-        self, key: tuple[str, int], client: ClientId, memory_fd: int, side: int, bell: Bell, queue_bytes_max: int
-    ) -> None:
-        """`bell` is the other process's and belongs to this object from now on; `memory_fd` stays the caller's."""
+    def __init__(self, key: tuple[str, int], client: ClientId, link: Link) -> None:
+        """Takes over `link`, which has one channel."""
         self.key = key  # role and name of the load process, as in Attach
         self.client = client
-        self._bell = bell
-        self._link = ShmLink(memory_fd, CLIENT_CHANNELS, side, bell, queue_bytes_max=queue_bytes_max)
-        (self._channel,) = self._link.channels
+        self._link = link
+        (self._channel,) = link.channels
         self.send = self._channel.send  # False: the queue passed its bound, the link must close
 
     @property
@@ -44,4 +40,3 @@ class ClientLink:
 
     def close(self) -> None:
         self._link.close()
-        self._bell.close()

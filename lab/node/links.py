@@ -15,8 +15,9 @@ from lab.node.errors import NodeError
 from lab.node.peer_link import PeerLink
 from lab.service.events import ClientDown, ClientId
 from lab.service.host import ClientUp, Inbound
-from lab.transport.bell import Bell
+from lab.transport import link as transport
 from lab.transport.errors import CorruptFrameError
+from lab.transport.shm import CLIENT_CHANNELS, PEER_CHANNELS, AttachedLink
 from lab.transport.waiter import Waiter
 from lab.zab.config import PeerId
 from lab.zab.events import PeerDown, PeerUp, Session
@@ -63,13 +64,10 @@ class NodeLinks:
         self._end(key)
         memory_fd, event_fd, page_fd, life_fd = fds
         try:
-            bell = Bell.adopt(event_fd, page_fd)
-            link = self._begin(attach, memory_fd, bell)
+            rings = self._map(attach, (memory_fd, event_fd, page_fd))
         except (OSError, ValueError) as error:
             raise NodeError(f"{attach}: {error}") from error
-        finally:
-            os.close(memory_fd)
-        self._links[key] = link
+        self._begin(attach, rings)
         if attach.role == "client" or self._watch_peers:
             self._life_fds[key] = life_fd
             self._waiter.add(life_fd)
@@ -78,18 +76,22 @@ class NodeLinks:
         self._in_order = list(self._links.items())
         self._is_fresh = True
 
-    def _begin(self, attach: Attach, memory_fd: int, bell: Bell) -> Link:
+    def _map(self, attach: Attach, fds: tuple[int, int, int]) -> AttachedLink:
+        """Takes over `fds`."""
         if attach.role == "peer":
-            link = PeerLink(attach.name, attach.incarnation, memory_fd, attach.side, bell, self._queue_bytes_max)
-            self._peers[attach.name] = link
-            self._notices.append(PeerUp(attach.name, attach.incarnation))
-            return link
-        self._last_client += 1
+            return AttachedLink(fds, PEER_CHANNELS, attach.side, queue_bytes_max=self._queue_bytes_max, rare=(0,))
+        return AttachedLink(fds, CLIENT_CHANNELS, attach.side, queue_bytes_max=self._queue_bytes_max)
+
+    def _begin(self, attach: Attach, over: transport.Link) -> None:
+        """A link that carries frames from now on; takes over `over`."""
         key = (attach.role, attach.name)
-        client = ClientLink(key, self._last_client, memory_fd, attach.side, bell, self._queue_bytes_max)
-        self._clients[client.client] = client
-        self._notices.append(ClientUp(client.client))
-        return client
+        if attach.role == "peer":
+            peer = self._links[key] = self._peers[attach.name] = PeerLink(attach.name, attach.incarnation, over)
+            self._notices.append(PeerUp(peer.peer, peer.incarnation))
+        else:
+            self._last_client += 1
+            client = self._links[key] = self._clients[self._last_client] = ClientLink(key, self._last_client, over)
+            self._notices.append(ClientUp(client.client))
 
     def detach(self, detach: Detach) -> None:
         """Cut the link at once; what it had not delivered is gone.  A link that is not there: nothing."""

@@ -8,9 +8,8 @@ incarnation of either end.
 from struct import Struct
 
 from lab.service.host import ElectionFrame, Inbound, LearnerFrame
-from lab.transport.bell import Bell
 from lab.transport.errors import CorruptFrameError
-from lab.transport.shm import PEER_CHANNELS, ShmLink
+from lab.transport.link import Link
 from lab.zab.config import PeerId
 from lab.zab.events import Session, SessionClosed
 
@@ -23,13 +22,12 @@ _NO_SESSION: Session = -1
 class PeerLink:
     """One end.  Session numbers are the caller's; none may be used again on this link after it ended."""
 
-    def __init__(self, peer: PeerId, incarnation: int, memory_fd: int, side: int, bell: Bell, queue_bytes_max: int):
-        """`bell` is the other process's and belongs to this object from now on; `memory_fd` stays the caller's."""
+    def __init__(self, peer: PeerId, incarnation: int, link: Link) -> None:
+        """Takes over `link`, whose channels are election and learner."""
         self.peer = peer
         self.incarnation = incarnation
-        self._bell = bell
-        self._link = ShmLink(memory_fd, PEER_CHANNELS, side, bell, queue_bytes_max=queue_bytes_max, rare=(0,))
-        self._election, self._learner = self._link.channels
+        self._link = link
+        self._election, self._learner = link.channels
         self._live: set[Session] = set()
         self._ended: set[Session] = set()
         self._notified = False  # something was sent on the election channel, and perhaps waits
@@ -136,4 +134,3 @@ class PeerLink:
 
     def close(self) -> None:
         self._link.close()
-        self._bell.close()

@@ -5,6 +5,7 @@ incarnation of each and is never used again (Z-9).
 """
 
 import mmap
+import os
 from collections.abc import Callable
 
 from lab.transport.bell import Bell
@@ -126,3 +127,29 @@ class ShmLink:
         for reader in self._readers:
             reader.release()
         self._shared.close()
+
+
+class AttachedLink(ShmLink):
+    """One end, made of the descriptors that this process was handed for it."""
+
+    def __init__(
+        self,
+        fds: tuple[int, int, int],
+        channels: tuple[int, ...],
+        side: int,
+        *,
+        queue_bytes_max: int,
+        rare: tuple[int, ...] = (),
+    ) -> None:
+        """Takes over `fds`: the memory, and bell and bell page of the process at the other end."""
+        memory_fd, event_fd, page_fd = fds
+        try:
+            self._other = Bell.adopt(event_fd, page_fd)
+            super().__init__(memory_fd, channels, side, self._other, queue_bytes_max=queue_bytes_max, rare=rare)
+        finally:
+            os.close(memory_fd)
+
+    def close(self) -> None:
+        if not self._shared.closed:
+            super().close()
+            self._other.close()
