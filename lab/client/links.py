@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from lab.client.control import Attach, Detach, Welcome, decode_control
-from lab.client.timer import Timer
 from lab.transport.bell import Bell
 from lab.transport.control import ControlSocket
 from lab.transport.shm import CLIENT_CHANNELS, AttachedLink
+from lab.transport.timer import Timer
 from lab.transport.waiter import Wait, Waiter
 
 QUEUE_BYTES_MAX = 64 << 20  # of requests that wait for room in one link

@@ -10,7 +10,6 @@ from fake_ensemble import FakeEnsemble
 from lab.client.client import Client, MultiFailedError, NotSentError, OutcomeUnknownError, RequestFailedError, connect
 from lab.client.links import LinksError, open_endpoint
 from lab.client.pool import SessionPool
-from lab.client.timer import Timer
 from lab.service.requests import (
     MULTI_OPS_MAX,
     CheckOp,
@@ -26,6 +25,7 @@ from lab.service.requests import (
     Request,
     SetData,
 )
+from lab.transport.timer import Timer
 
 MS = 1_000_000
 

@@ -25,7 +25,7 @@ class Timer:
         """Raises OSError where the system has no timerfd (it is Linux's)."""
         libc = ctypes.CDLL(None, use_errno=True)
         if not hasattr(libc, "timerfd_create"):
-            raise OSError("timerfd_create is missing: open-loop load needs Linux")
+            raise OSError("timerfd_create is missing: waits that end on the microsecond need Linux")
         self._settime = libc.timerfd_settime
         self._spec = _Itimerspec()
         self._fd: int = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
