@@ -4,6 +4,7 @@ from lab.cluster.facts import Facts
 
 GOOD_SYNC_US = 2000.0  # above it durability=fsync measures little but the disk
 GOOD_SLEEP_US = 500.0
+GOOD_BUFFER_BYTES = 4 << 20  # what a fast sender has under way while the receiver is busy for some milliseconds
 
 
 def checkup_text(facts: Facts) -> str:
@@ -37,6 +38,9 @@ def _checks(facts: Facts) -> list[tuple[str, bool, str, str]]:
          "latencies are no finer than this: check /sys/devices/system/clocksource/clocksource0/current_clocksource"),
         ("timer", facts.sleep_us <= GOOD_SLEEP_US, f"a sleep of 50 us takes {facts.sleep_us:,.0f} us",
          "open-loop load sends late by this much: a busy or virtual machine; look at the reported lag"),
+        ("udp", not facts.udp_refused, "works on loopback" if not facts.udp_refused else "does not work on loopback",
+         f"{facts.udp_refused}: links over UDP cannot be measured here; look at the firewall and at `ip addr show lo`"),
+        *_udp_checks(facts),
         *((name, name not in facts.targets_refused, found, facts.targets_refused.get(name, ""))
           for name, found in facts.targets.items()),
     ]  # fmt: skip
@@ -48,6 +52,23 @@ def _sync_cost(facts: Facts) -> list[tuple[str, bool, str, str]]:
         return []
     found, advice = f"{facts.fdatasync_us:,.0f} us for 4 KiB", "a slow disk decides every fsync figure: choose a faster"
     return [("fdatasync", facts.fdatasync_us <= GOOD_SYNC_US, found, f"{advice} one with --data-dir")]
+
+
+def _udp_checks(facts: Facts) -> list[tuple[str, bool, str, str]]:
+    """Nothing of a machine without UDP."""
+    if facts.udp_refused:
+        return []
+    least = min(facts.udp_receive_buffer_bytes, facts.udp_send_buffer_bytes)
+    offload = f"segmentation {_yes(facts.udp_segmentation)}, coalescing {_yes(facts.udp_coalescing)}"
+    return [
+        ("udp buffers", least >= GOOD_BUFFER_BYTES,
+         f"{facts.udp_receive_buffer_bytes / 2**20:.1f} MiB in, {facts.udp_send_buffer_bytes / 2**20:.1f} MiB out "
+         f"(rmem_max {facts.rmem_max:,}, wmem_max {facts.wmem_max:,} bytes)",
+         "bursts overflow the socket and are sent again: "
+         f"`sysctl -w net.core.rmem_max={GOOD_BUFFER_BYTES} net.core.wmem_max={GOOD_BUFFER_BYTES}`"),
+        ("udp offload", facts.udp_segmentation and facts.udp_coalescing, offload,
+         "every datagram costs a system call of its own at each end: Linux 4.18 has UDP_SEGMENT, 5.0 UDP_GRO"),
+    ]  # fmt: skip
 
 
 def _yes(there: bool) -> str:

@@ -15,11 +15,14 @@ from lab.cluster.cleanup import remove_group
 from lab.cluster.cpu import CpuBudgets, available_cpus, find_hierarchy
 from lab.cluster.run_folder import VOLATILE, default_base, filesystem_of
 from lab.transport.pidfd import open_pidfd
+from lab.transport.udp import UdpSocket, bind_udp
 
 SYNCS = 50
 SYNC_BYTES = 4096
 SLEEPS = 50
 SLEEP_ASKED_S = 50e-6
+UDP_RUN = [bytes(1400)] * 8
+NET_CORE = Path("/proc/sys/net/core")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -41,6 +44,13 @@ class Facts(msgspec.Struct, frozen=True):
     clock_resolution_ns: float  # of CLOCK_MONOTONIC, as the kernel states it
     clock_step_ns: int  # smallest difference between two readings in a row
     sleep_us: float  # median length of a sleep that asked for 50 us
+    udp_receive_buffer_bytes: int  # what a server's socket gets of what it asks for; the kernel counts its own upkeep
+    udp_send_buffer_bytes: int
+    rmem_max: int  # net.core.rmem_max: what a socket may ask for without being root; 0 where the kernel does not say
+    wmem_max: int
+    udp_segmentation: bool  # a run of datagrams leaves in one system call (UDP_SEGMENT)
+    udp_coalescing: bool  # and arrives in one (UDP_GRO)
+    udp_refused: str  # why no datagram arrives on loopback; empty if one does
     targets: dict[str, str] = {}  # systems that are not ours: what is installed
     targets_refused: dict[str, str] = {}  # why one of them cannot be measured here
 
@@ -52,6 +62,7 @@ def gather_facts(data_dir: Path | None = None) -> Facts:
     kind = filesystem_of(folder)
     fdatasync_us, refused = _fdatasync_us(folder)
     cgroup, cgroup_refused = _cgroup()
+    udp = _udp()
     return Facts(
         cpus=len(available_cpus()),
         governor=_governor(),
@@ -68,6 +79,13 @@ def gather_facts(data_dir: Path | None = None) -> Facts:
         clock_resolution_ns=time.get_clock_info("monotonic").resolution * 1e9,
         clock_step_ns=_clock_step_ns(),
         sleep_us=_sleep_us(),
+        udp_receive_buffer_bytes=udp.receive_buffer_bytes,
+        udp_send_buffer_bytes=udp.send_buffer_bytes,
+        rmem_max=_net_core("rmem_max"),
+        wmem_max=_net_core("wmem_max"),
+        udp_segmentation=udp.segments,
+        udp_coalescing=udp.coalesces,
+        udp_refused=udp.refused,
     )
 
 
@@ -142,3 +160,35 @@ def _sleep_us() -> float:
         time.sleep(SLEEP_ASKED_S)
         lengths.append(time.perf_counter_ns() - started)
     return statistics.median(lengths) / 1e3
+
+
+class _Udp(msgspec.Struct, frozen=True):
+    receive_buffer_bytes: int = 0
+    send_buffer_bytes: int = 0
+    segments: bool = False
+    coalesces: bool = False
+    refused: str = ""
+
+
+def _udp() -> _Udp:
+    """Send a run of datagrams to ourselves, and see in how many calls it goes and comes."""
+    try:
+        end = UdpSocket(bind_udp("127.0.0.1"))
+    except OSError as error:
+        return _Udp(refused=f"127.0.0.1: {error.strerror}")
+    try:
+        end.send(UDP_RUN, end.address)
+        arrived = []
+        while end.has_input():
+            arrived += end.receive()
+        refused = "" if arrived == UDP_RUN else f"{len(arrived)} of {len(UDP_RUN)} datagrams arrived on loopback"
+        return _Udp(end.receive_buffer_bytes, end.send_buffer_bytes, end.sends == 1, end.reads == 1, refused)
+    finally:
+        end.close()
+
+
+def _net_core(name: str) -> int:
+    try:
+        return int((NET_CORE / name).read_text())
+    except (OSError, ValueError):  # another system, or a container that hides them
+        return 0
