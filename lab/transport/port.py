@@ -14,6 +14,7 @@ from lab.transport.udp import Address, UdpSocket
 
 if TYPE_CHECKING:
     from lab.transport.seal import Seal
+    from lab.transport.shaping import Shaper
 
 PREFIX_BYTES = 8
 READS_MAX = 64  # of one `receive`: whatever floods the socket, the process goes on with its other work
@@ -29,14 +30,6 @@ class Session(Protocol):
     def datagrams_to_send(self, now: int) -> list[bytes]: ...
     def next_timeout(self) -> int | None: ...
     def close(self) -> list[bytes]: ...
-
-
-class Line(Protocol):
-    """What the port needs of a shaper (see lab.transport.shaping)."""
-
-    def push(self, datagram: bytes, now: int) -> None: ...
-    def due(self, now: int) -> list[bytes]: ...
-    def next_due(self) -> int | None: ...
 
 
 class DatagramChannel(Protocol):
@@ -118,7 +111,7 @@ class _Member:
 
     __slots__ = ("carrier", "prefixes", "ring", "session", "shaper")
 
-    def __init__(self, session: Session, carrier: Carrier, shaper: Line | None) -> None:
+    def __init__(self, session: Session, carrier: Carrier, shaper: "Shaper | None") -> None:
         self.session, self.carrier, self.shaper = session, carrier, shaper
         self.ring = carrier if isinstance(carrier, RingCarrier) else None
         self.prefixes: tuple[bytes, ...] = ()  # under which it can be found; those of `session` as of its last step
@@ -151,7 +144,7 @@ class Port:
 
     # -- associations come and go --------------------------------------------------------------------
 
-    def add(self, association: Session, carrier: Carrier, shaper: Line | None) -> None:
+    def add(self, association: Session, carrier: Carrier, shaper: "Shaper | None") -> None:
         """From now on `association` lives here; `shaper` holds what comes in for it (None: it arrives as it comes)."""
         member = _Member(association, carrier, shaper)
         self._members.append(member)
@@ -173,7 +166,7 @@ class Port:
             self._ring_lost += member.ring.lost
             self._ring_corrupt += member.ring.is_corrupt
 
-    def set_shaper(self, association: Session, shaper: Line | None) -> None:
+    def set_shaper(self, association: Session, shaper: "Shaper | None") -> None:
         """Another shaper for what comes in from now on; what the former one holds is lost."""
         self._member(association).shaper = shaper
 
