@@ -16,6 +16,7 @@ EVERYTHING = ("lab", "workloads")
 TABLE: dict[str, tuple[str, ...]] = {
     "lab.zab": (),
     "lab.faults": (),
+    "lab.networks": ("lab.faults",),
     "lab.transport": ("lab.faults",),
     "lab.service": ("lab.zab",),
     "lab.storage": ("lab.zab",),
@@ -25,9 +26,16 @@ TABLE: dict[str, tuple[str, ...]] = {
     "lab.node": ("lab.zab", "lab.service", "lab.storage", "lab.transport"),
     "lab.sim": ("lab.zab", "lab.service", "lab.storage", "lab.faults", "workloads", "lab.client.history"),
     # the supervisor speaks the control protocol, whose records live with the node; what it launches dies as a node does
-    "lab.cluster": ("lab.node.config", "lab.node.control", "lab.node.lifeline", "lab.transport", "lab.faults"),
+    "lab.cluster": (
+        "lab.node.config",
+        "lab.node.control",
+        "lab.node.lifeline",
+        "lab.transport",
+        "lab.faults",
+        "lab.networks",
+    ),
     "lab.targets": ("lab.client.history", "lab.faults"),
-    "lab.targets.own": ("lab.client.history", "lab.faults", "lab.client", "lab.cluster"),
+    "lab.targets.own": ("lab.client.history", "lab.faults", "lab.networks", "lab.client", "lab.cluster"),
     "lab.targets.own_sessions": ("lab.client",),
     # it measures the parts of a server one by one, so it has to hold them; nothing of ours imports it
     "lab.bench.micro": (
@@ -43,10 +51,10 @@ TABLE: dict[str, tuple[str, ...]] = {
     # its servers are processes that end like ours, run folder, janitor and CPU budgets included
     "lab.targets.zookeeper.target": ("lab.targets", "lab.client.history", "lab.faults", "lab.cluster"),
     "lab.targets.zookeeper.servers": ("lab.targets", "lab.cluster"),
-    "lab.bench": ("lab.targets", "workloads", "lab.faults", "lab.client.history"),
+    "lab.bench": ("lab.targets", "workloads", "lab.faults", "lab.networks", "lab.client.history"),
     # floors measure the parts themselves
     "lab.bench.floors": ("lab.transport", "lab.service"),
-    "lab.report": ("lab.bench.record", "workloads"),
+    "lab.report": ("lab.bench.record", "lab.networks", "workloads"),
     "lab.cli": EVERYTHING,
     "lab.cli_sim": ("lab.sim", "lab.bench"),
     "lab.__main__": EVERYTHING,
