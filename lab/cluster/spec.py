@@ -5,7 +5,11 @@ from typing import Any
 
 import msgspec
 
+from lab.faults import Shape
+from lab.networks import Network
 from lab.node.config import ConfigError, DeathDetection, Durability, NodeConfig, SnapRetainCount, Wait, ZabConfig
+
+Place = tuple[str, int]  # a process: "server" or "client", and its number
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,6 +28,24 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     marks_max: int = 0
     marks_every: int = 1
     cpus: dict[int, tuple[int, ...]] = {}  # per server; one that is missing runs where this process may run
+    network: Network | None = None  # what links do to datagrams; None: nothing
+
+    def site_of(self, process: Place) -> str:
+        """Where in the network a server or client stands; empty without a network."""
+        if self.network is None:
+            return ""
+        kind, number = process
+        if kind == "client":
+            return self.network.site_of("client", number)
+        role, ids = ("voter", self.zab.voters) if number in self.zab.voters else ("observer", self.zab.observers)
+        return self.network.site_of(role, sorted(ids).index(number))
+
+    def shape(self, source: Place, target: Place) -> Shape | None:
+        """What the link from `source` to `target` does to datagrams; None: nothing, and nobody need look."""
+        if self.network is None:
+            return None
+        shape = self.network.shape(self.site_of(source), self.site_of(target))
+        return None if shape.does_nothing else shape
 
     def node_config(self, server: int, incarnation: int, data_dir: str, *, initialize: bool) -> NodeConfig:
         """One server's settings for one start."""
