@@ -19,7 +19,7 @@ def written(folder: Path, text: str) -> str:
 
 
 def test_presets_come_with_the_lab_near_ones_first() -> None:
-    assert list(PRESETS) == ["lan", "zones", "regions", "oceans"]
+    assert list(PRESETS) == ["lan", "zones", "regions", "outpost", "oceans"]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -54,6 +54,13 @@ def test_sites_of_the_presets(name: str, sites: int) -> None:
     assert len(network.sites) == sites
     assert {network.site_of("voter", index) for index in range(sites)} == set(network.sites)
     assert not any(network.shape(one, other).does_nothing for one in network.sites for other in network.sites)
+
+
+def test_clients_of_the_outpost_and_its_observer_are_far_from_all_voters() -> None:
+    network = PRESETS["outpost"]
+    assert network.clients == network.observers == ("sydney",)
+    assert len(set(network.voters)) == 3
+    assert all(network.rtt_ms(voter, "sydney") == 185 for voter in network.voters)
 
 
 def test_roles_take_their_sites_round_robin() -> None:
@@ -148,7 +155,7 @@ def test_a_name_that_nobody_knows() -> None:
     with pytest.raises(NetworkError) as raised:
         load_network("moon")
     assert str(raised.value) == (
-        "--network: found 'moon', allowed: none, lan, oceans, regions, zones, or the path of a .toml file"
+        "--network: found 'moon', allowed: none, lan, oceans, outpost, regions, zones, or the path of a .toml file"
     )
 
 
