@@ -7,10 +7,12 @@ import msgspec
 
 from lab.bench.arrivals import ArrivalsError, parse_arrivals
 from lab.bench.record import Settings
+from lab.networks import NONE, ROLES, Network, NetworkError, load_network, network_of
 from workloads import Workload, WorkloadError, load_workload, refine, workload_named, workload_of
 
 SERVERS_MAX = 13  # zab.md 2: what an ensemble of this lab is made of
 RATE_LEAST, RATE_MOST = 0.001, 10_000_000  # operations/s
+LOSS_MOST = 0.9  # of datagrams; beyond, a session hardly ever opens
 CPU_SHARE_LEAST = 0.001  # the kernel's: a millisecond in a second
 
 TARGETS = ("own", "null", "zookeeper")
@@ -84,6 +86,8 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "placement": _one_of(*PLACEMENTS),
     "wait": _one_of(*WAITS),
     "death_detection": _one_of(*DEATH_DETECTIONS),
+    "loss": _between(0, LOSS_MOST),
+    "delay_ms": _between(0, 60_000),
     "tick_ms": _between(1, 60_000),
     "sync_limit_ticks": _between(2, 10_000),
     "init_limit_ticks": _between(3, 10_000),
@@ -129,6 +133,7 @@ def check_settings(settings: Settings) -> Settings:
     if settings.anatomy and settings.reads == 1.0:
         raise SettingsError("--anatomy, --trace: they follow writes, and --reads 1 asks for none")
     _check_target(settings)
+    _check_network(settings)
     try:
         parse_arrivals(settings.arrivals)
     except ArrivalsError as error:
@@ -164,6 +169,50 @@ def _check_target(settings: Settings) -> None:
     if settings.fault is not None and settings.fault not in FOREIGN_FAULTS[target]:
         allowed = " or ".join(FOREIGN_FAULTS[target])
         raise SettingsError(f"--fault: {settings.fault!r}, allowed for the target {target}: {allowed}")
+
+
+def network_of_settings(settings: Settings) -> Network | None:
+    """What links do to datagrams, and who stands where; None: nothing is done to them."""
+    sites = {role: getattr(settings, f"{role}_sites") for role in ROLES}
+    try:
+        return network_of(settings.network, loss=settings.loss, delay_ms=settings.delay_ms, sites=sites)
+    except NetworkError as error:
+        raise SettingsError(str(error)) from error
+
+
+def network_settings(name: str | None) -> dict[str, Any]:
+    """The settings that come with a network; none without one."""
+    if name is None or name == NONE:
+        return {}
+    try:
+        network = load_network(name)
+    except NetworkError as error:
+        raise SettingsError(str(error)) from error
+    tick = {} if network.tick_ms is None else {"tick_ms": network.tick_ms}
+    return {"network": name, "network_digest": network.digest, **tick}
+
+
+def _check_network(settings: Settings) -> None:
+    network = network_of_settings(settings)
+    if settings.network_digest:
+        found = network_settings(settings.network).get("network_digest", "")
+        if found != settings.network_digest:
+            raise SettingsError(
+                f"--network {settings.network}: not what it was when this was asked for: its digest is "
+                f"{found or 'none'}, allowed: {settings.network_digest}"
+            )
+    if network is None:
+        return
+    places = [network.site_of("voter", index) for index in range(settings.voters)]
+    places += [network.site_of("observer", index) for index in range(settings.observers)]
+    rtt_ms, one, other = max((network.rtt_ms(one, other), one, other) for one in places for other in places)
+    limit_ms = settings.tick_ms * settings.sync_limit_ticks
+    if rtt_ms >= limit_ms:
+        raise SettingsError(
+            f"--tick-ms {settings.tick_ms}: a leader waits {limit_ms:,} ms for an answer, and a round trip between "
+            f"{one} and {other} takes {rtt_ms:,.0f} ms, "
+            f"allowed: at least {int(rtt_ms / settings.sync_limit_ticks) + 1}"
+        )
 
 
 def workload_of_settings(settings: Settings) -> tuple[Workload, msgspec.Struct]:

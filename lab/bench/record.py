@@ -8,13 +8,15 @@ Schema history
    Suite `speed`; `probes.jsonl` and `references.jsonl` beside the trials.
    Both records `target_version`.
    Settings has `arrivals`, TrialRecord `open_loop`; `client_lag_us` is without waiting for operations in flight.
+3: Settings has `network_digest`, `loss`, `delay_ms`, `voter_sites`, `observer_sites` and `client_sites`, both records
+   `sites`.
 """
 
 from typing import Any
 
 import msgspec
 
-SCHEMA = 2
+SCHEMA = 3
 
 PHASES = ("detection", "election", "discovery", "synchronization", "first_commit", "first_ack")
 
@@ -163,7 +165,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     snap_count: int = 0  # transactions between snapshots of a server's own disk; 0: none, as in records without it
     death_detection: str = "pidfd"
     wait: str = "adaptive"  # of servers and clients with nothing to do
-    network: str = "none"
+    network: str = "none"  # a preset or a file (`lab.networks`)
+    network_digest: str = ""  # of what stands in it; empty: there is none
+    loss: float = 0.0  # of all links alike, those of clients included, as is the next; only without a network
+    delay_ms: float = 0.0  # each way
+    voter_sites: str = ""  # a,b,c in place of those of the network; so are the next two
+    observer_sites: str = ""
+    client_sites: str = ""
     tick_ms: int = 100
     sync_limit_ticks: int = 5
     init_limit_ticks: int = 20
@@ -211,6 +219,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     pyperf: PyperfLink | None = None
     anatomy: Anatomy | None = None  # with settings.anatomy
     network_stats: dict[str, Any] = {}
+    sites: dict[str, str] = {}  # at which `server 1`, `client 0` ... stood; empty: no network
 
 
 class FailoverRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -231,6 +240,7 @@ class FailoverRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     observer_rejoin_ms: list[float]  # per failover and observer: serving again after the new leader was established
     acknowledged: int
     unknown: int
+    sites: dict[str, str] = {}  # at which `server 1`, `client 0` ... stood; empty: no network
     machine: Machine
     commit: str = "unknown"
     dirty: bool = False
