@@ -24,12 +24,13 @@ BURSTS_MAX = 16  # of one association in one `flush`, each of some 64 KiB
 class Session(Protocol):
     """What the port needs of an association (see lab.transport.association)."""
 
-    @property
-    def prefixes(self) -> tuple[bytes, ...]: ...
-    def on_datagram(self, data: bytes, now: int) -> None: ...
+    on_dirty: Callable[[], None]  # called when there is something that `datagrams_to_send` could send at once
+    prefixes: tuple[bytes, ...]
+
+    def on_datagrams(self, datagrams: Sequence[bytes], now: int) -> None: ...
     def datagrams_to_send(self, now: int) -> list[bytes]: ...
     def next_timeout(self) -> int | None: ...
-    def close(self) -> list[bytes]: ...
+    def close(self, now: int) -> list[bytes]: ...
 
 
 class DatagramChannel(Protocol):
@@ -117,6 +118,10 @@ class _Member:
         self.prefixes: tuple[bytes, ...] = ()  # under which it can be found; those of `session` as of its last step
 
 
+def _nothing() -> None:
+    """Nobody waits for this association any more."""
+
+
 def _make_seal(key: bytes) -> "Seal":
     from lab.transport.seal import Seal  # hashlib and hmac: 3 ms of a server's start, which most do without
 
@@ -133,6 +138,7 @@ class Port:
         self._clock = clock
         self._members: list[_Member] = []
         self._by_prefix: dict[bytes, _Member] = {}
+        self._dirty: dict[_Member, None] = {}  # who may have something to send at once, in the order in which it came
         self._rings: list[RingCarrier] = []
         self.foreign = 0  # not for any association
         self.forged = 0  # for one, with a wrong tag
@@ -149,15 +155,19 @@ class Port:
         member = _Member(association, carrier, shaper)
         self._members.append(member)
         self._index(member)
+        self._dirty[member] = None
+        association.on_dirty = lambda: self._dirty.setdefault(member)
         if member.ring is not None:
             self._rings.append(member.ring)
 
     def remove(self, association: Session) -> None:
         """End `association`, telling the other end; what its shaper holds is lost.  KeyError if it is not here."""
         member = self._member(association)
-        if farewell := association.close():
+        if farewell := association.close(self._clock()):
             member.carrier.send(farewell)
         self._members.remove(member)
+        self._dirty.pop(member, None)
+        association.on_dirty = _nothing
         for prefix in member.prefixes:
             if self._by_prefix.get(prefix) is member:
                 del self._by_prefix[prefix]
@@ -199,16 +209,20 @@ class Port:
                     break
                 changed |= self._take(udp.receive())
         for member in self._members:
-            if member.ring is not None and member.ring.has_input():
-                changed |= self._take_from_ring(member, member.ring.receive())
+            if member.ring is not None and member.ring.has_input() and (datagrams := member.ring.receive()):
+                self._hand_over(member, datagrams, self._clock())
+                changed = True
         return self._run_due() or changed
 
     def _take(self, datagrams: Sequence[bytes]) -> bool:
         """Datagrams from the socket; whether any was for us."""
-        now = self._clock()
-        find, seal, known = self._by_prefix.get, self._seal, False
+        now, find, seal = self._clock(), self._by_prefix.get, self._seal
+        known, current, run = False, None, list[bytes]()
         for datagram in datagrams:
             member = find(datagram[:PREFIX_BYTES])
+            if member is None and current is not None:  # a session may have begun with what stands before it
+                self._hand_over(current, run, now)
+                current, member = None, find(datagram[:PREFIX_BYTES])
             if member is None:
                 self.foreign += 1
                 continue
@@ -218,29 +232,27 @@ class Port:
                     self.forged += 1
                     continue
                 datagram = opened
-            known = True
-            if member.shaper is not None:
-                member.shaper.push(datagram, now)
-                continue
-            session = member.session
-            session.on_datagram(datagram, now)
-            if session.prefixes is not member.prefixes:
-                self._index(member)
+            if member is not current:
+                if current is not None:
+                    self._hand_over(current, run, now)
+                known, current, run = True, member, []
+            run.append(datagram)
+        if current is not None:
+            self._hand_over(current, run, now)
         return known
 
-    def _take_from_ring(self, member: _Member, datagrams: list[bytes]) -> bool:
-        now = self._clock()
+    def _hand_over(self, member: _Member, datagrams: Sequence[bytes], now: int) -> None:
+        """What has come over the link, to its shaper if it has one."""
         if member.shaper is None:
             self._deliver(member, datagrams, now)
         else:
             for datagram in datagrams:
                 member.shaper.push(datagram, now)
-        return bool(datagrams)
 
-    def _deliver(self, member: _Member, datagrams: list[bytes], now: int) -> None:
-        for datagram in datagrams:
-            member.session.on_datagram(datagram, now)
-        if member.session.prefixes is not member.prefixes:
+    def _deliver(self, member: _Member, datagrams: Sequence[bytes], now: int) -> None:
+        session = member.session
+        session.on_datagrams(datagrams, now)
+        if session.prefixes is not member.prefixes:
             self._index(member)
 
     def _run_due(self) -> bool:
@@ -253,7 +265,7 @@ class Port:
                     self._deliver(member, member.shaper.due(now), now)
                     changed = True
             timeout = member.session.next_timeout()
-            if timeout is not None and timeout <= now:
+            if timeout is not None and 0 < timeout <= now:  # at 0 there is something to send, which `flush` does
                 self._send(member, now)
                 changed = True
         return changed
@@ -274,20 +286,26 @@ class Port:
 
     def flush(self) -> None:
         """Send what the associations have to send now: frames, acknowledgements, what was lost."""
-        now = self._clock()
-        for member in self._members:
-            for _ in range(BURSTS_MAX):
-                if not self._send(member, now):
-                    break
+        if not self._dirty:
+            return
+        now, dirty = self._clock(), self._dirty
+        self._dirty = {}
+        for member in dirty:
+            self._send(member, now)
 
-    def _send(self, member: _Member, now: int) -> bool:
+    def _send(self, member: _Member, now: int) -> None:
+        """Burst after burst until nothing more may leave now, or others have waited for long enough."""
         session = member.session
-        datagrams = session.datagrams_to_send(now)
-        if session.prefixes is not member.prefixes:
-            self._index(member)
-        if datagrams:
-            member.carrier.send(datagrams)
-        return bool(datagrams)
+        for _ in range(BURSTS_MAX):
+            datagrams = session.datagrams_to_send(now)
+            if session.prefixes is not member.prefixes:
+                self._index(member)
+            if datagrams:
+                member.carrier.send(datagrams)
+            timeout = session.next_timeout()
+            if timeout is None or timeout > now:
+                return
+        self._dirty[member] = None
 
     def send_to(self, datagrams: list[bytes], address: Address) -> None:
         """Send over the socket, with tags if there is a key."""
