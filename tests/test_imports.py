@@ -54,6 +54,8 @@ TABLE: dict[str, tuple[str, ...]] = {
     "lab.bench": ("lab.targets", "workloads", "lab.faults", "lab.networks", "lab.client.history"),
     # floors measure the parts themselves
     "lab.bench.floors": ("lab.transport", "lab.service"),
+    # experiments on several machines: agents behind Dask workers, and what is run by them
+    "lab.hosts": ("lab.cluster", "lab.bench", "lab.targets"),
     "lab.report": ("lab.bench.record", "lab.networks", "workloads"),
     "lab.cli": EVERYTHING,
     "lab.cli_sim": ("lab.sim", "lab.bench"),
@@ -69,7 +71,7 @@ NOT_SANS_IO = {
 }  # fmt: skip
 
 # loaded by every server or load process these would cost more than its whole start
-HEAVY = {"click", "matplotlib", "numpy", "psutil", "pyperf", "rich", "scipy"}
+HEAVY = {"click", "dask", "distributed", "matplotlib", "numpy", "psutil", "pyperf", "rich", "scipy"}
 
 
 def modules() -> dict[str, Path]:

@@ -101,12 +101,14 @@ def _why_silent(log: Path) -> str:
     return f"(nothing in {log})"
 
 
-def start_child(command: Sequence[str], fd: int, log: Path, *, own_session: bool = False) -> Child:
-    """Start `python *command fd`; the child inherits `fd` under the same number, everything else is closed in it.
+def start_child(
+    command: Sequence[str], fd: int, log: Path, *, own_session: bool = False, also: Sequence[int] = ()
+) -> Child:
+    """Start `python *command fd`; the child inherits `fd` and `also` under the same numbers, everything else is closed.
 
     Raises ClusterError if the system starts no more processes.
     """
-    return _start([*command, str(fd)], (fd,), log, own_session=own_session)
+    return _start([*command, str(fd)], (fd, *also), log, own_session=own_session)
 
 
 def start_program(program: Sequence[str], log: Path) -> Child:
