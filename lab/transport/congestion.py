@@ -1,0 +1,163 @@
+"""How much of a session may be in flight, and how fast it leaves: CUBIC (RFC 9438) and pacing.
+
+Differs from CUBIC: a loss shrinks the window only where a queue stands (the least round-trip time of the last round is
+well above the base), where much of a round is lost, or where nothing at all got through for long.  Loss by chance, as
+on a radio link or in this lab's shaped networks, is repaired and not answered by slowing down.
+"""
+
+from lab.transport.recovery import MS, Rtt
+
+_BETA = 0.7  # RFC 9438, 4.6
+_C = 0.4  # RFC 9438, 5.1: datagrams per second cubed
+_ALPHA = 3 * (1 - _BETA) / (1 + _BETA)  # RFC 9438, 4.3
+_INITIAL_WINDOW = 10  # datagrams, RFC 6928
+_LEAST_WINDOW = 2
+_LOSS_MAX = 0.25  # of a round, beyond which chance is no excuse
+_BURST_BYTES = 64 << 10
+_UNPACED_RTT_NS = MS
+_BURST_NS = MS  # a burst is what may leave in this time
+
+
+class Round:
+    """What happened since the datagrams were sent that are being acknowledged now: about one round trip."""
+
+    def __init__(self) -> None:
+        self._ends_with = 0  # number that was the next one when the round began
+        self.least_rtt = self.last_least_rtt = 0  # of this round and the last one; 0: not measured
+        self.acked_bytes = self.lost_bytes = 0
+
+    def add_rtt(self, sample_ns: int) -> None:
+        if not self.least_rtt or sample_ns < self.least_rtt:
+            self.least_rtt = sample_ns
+
+    def has_ended(self, largest_acked: int) -> bool:
+        return largest_acked >= self._ends_with
+
+    def loses_much(self) -> bool:
+        return self.lost_bytes > _LOSS_MAX * (self.acked_bytes + self.lost_bytes)
+
+    def begin(self, next_number: int) -> None:
+        self._ends_with = next_number
+        self.last_least_rtt = self.least_rtt or self.last_least_rtt
+        self.least_rtt = self.acked_bytes = self.lost_bytes = 0
+
+    def has_queue(self, base_ns: int) -> bool:
+        """Whether all of the last round trips took much longer than the shortest ever did."""
+        rtts = [rtt for rtt in (self.least_rtt, self.last_least_rtt) if rtt]
+        return bool(rtts) and min(rtts) > base_ns + max(base_ns // 4, MS)
+
+
+class Congestion:
+    """The congestion window of one session."""
+
+    def __init__(self, datagram_bytes: int, rtt: Rtt) -> None:
+        self._datagram_bytes = datagram_bytes
+        self._rtt = rtt
+        self._round = Round()
+        self.window = _INITIAL_WINDOW * datagram_bytes
+        self._threshold = 1 << 62  # of slow start
+        self._peak = 0.0  # RFC 9438 W_max
+        self._epoch: int | None = None  # when this stage of growth began
+        self._flat_after = 0.0  # RFC 9438 K, seconds
+        self._reno = 0.0  # RFC 9438 W_est
+        self._recovers_to = 0  # losses below this number belong to a reduction that was made
+        self._undo: tuple[int, int, float] | None = None
+        self._undo_lost = 0  # datagrams on account of which the last reduction was made, not proven spurious
+        self._may_send_at = 0
+        self.is_used = False  # the window was what kept something from leaving
+
+    @property
+    def in_slow_start(self) -> bool:
+        return self.window < self._threshold
+
+    # -- what became of datagrams --------------------------------------------------------------------
+
+    def on_ack(self, acked_bytes: int, in_flight: int, largest_acked: int, next_number: int, now: int) -> None:
+        """`in_flight` is what is left; a sample of the round-trip time has been added by `on_rtt` before."""
+        self._round.acked_bytes += acked_bytes
+        if self.is_used or 2 * (in_flight + acked_bytes) >= self.window:
+            self._grow(acked_bytes, now)
+        else:
+            self._epoch = None
+        if self._round.has_ended(largest_acked):
+            if self._round.loses_much() and largest_acked >= self._recovers_to:
+                self._reduce(next_number, now)
+            if self.in_slow_start and self._round.has_queue(self._rtt.base):
+                self._threshold = self.window
+            self._round.begin(next_number)
+
+    def on_rtt(self, sample_ns: int) -> None:
+        self._round.add_rtt(sample_ns)
+
+    def on_lost(self, lost_bytes: int, largest_acked: int, next_number: int, now: int) -> None:
+        self._round.lost_bytes += lost_bytes
+        if largest_acked < self._recovers_to:
+            self._undo_lost += lost_bytes
+        elif self._round.has_queue(self._rtt.base):
+            self._undo_lost = lost_bytes
+            self._reduce(next_number, now)
+
+    def on_spurious(self, bytes_: int) -> None:
+        """What was lost was not.  A reduction for which nothing is left as a reason is taken back (RFC 9438, 4.9)."""
+        self._undo_lost -= bytes_
+        if self._undo is not None and self._undo_lost <= 0:
+            window, self._threshold, self._peak = self._undo
+            self.window = max(self.window, window)
+            self._undo = self._epoch = None
+
+    def on_silence(self) -> None:
+        """Nothing got through for several round trips (persistent congestion, RFC 9002, 7.6): begin anew."""
+        self._threshold = max(self.window // 2, _LEAST_WINDOW * self._datagram_bytes)
+        self.window = _LEAST_WINDOW * self._datagram_bytes
+        self._undo = self._epoch = None
+
+    def _grow(self, acked_bytes: int, now: int) -> None:
+        if self.window < self._threshold:
+            self.window = min(self.window + acked_bytes, max(self._threshold, self.window))
+            return
+        size, window = self._datagram_bytes, self.window
+        if self._epoch is None:
+            self._epoch, self._reno = now, float(window)
+            self._peak = max(self._peak, float(window))
+            self._flat_after = ((self._peak - window) / size / _C) ** (1 / 3)
+        seconds = (now - self._epoch + self._rtt.smoothed) / 1e9
+        target = self._peak + _C * size * (seconds - self._flat_after) ** 3
+        target = min(max(target, window), 1.5 * window)
+        self._reno += (_ALPHA if self._reno < self._peak else 1.0) * size * acked_bytes / window
+        grown = max(window + (target - window) * acked_bytes / window, self._reno)
+        self.window = int(min(grown, window + acked_bytes))
+
+    def _reduce(self, next_number: int, now: int) -> None:
+        del now
+        window = self.window
+        self._undo = (window, self._threshold, self._peak)
+        # fast convergence (RFC 9438, 4.7): who had to give way before reaching the old peak leaves more to others
+        self._peak = window * (1 + _BETA) / 2 if window < self._peak else float(window)
+        self.window = max(int(window * _BETA), _LEAST_WINDOW * self._datagram_bytes)
+        self._threshold = self.window
+        self._epoch = None
+        self._recovers_to = next_number
+
+    # -- pacing --------------------------------------------------------------------------------------
+
+    def burst(self, now: int) -> int:
+        """Bytes that may leave at once as far as the pace is concerned."""
+        if self._rtt.smoothed < _UNPACED_RTT_NS:
+            return _BURST_BYTES
+        if now < self._may_send_at:
+            return 0
+        return min(max(self._pace() * _BURST_NS // 1_000_000_000, 10 * self._datagram_bytes), _BURST_BYTES)
+
+    def _pace(self) -> int:
+        """Bytes per second."""
+        gain = 200 if self.in_slow_start else 125
+        return self.window * gain * 10_000_000 // self._rtt.smoothed
+
+    def on_sent(self, sent_bytes: int, now: int) -> None:
+        if self._rtt.smoothed >= _UNPACED_RTT_NS:
+            # who is late by less than a burst makes up for it: timers are
+            self._may_send_at = max(self._may_send_at, now - _BURST_NS) + sent_bytes * 1_000_000_000 // self._pace()
+
+    def may_send_at(self) -> int:
+        """When `burst` is not 0."""
+        return self._may_send_at if self._rtt.smoothed >= _UNPACED_RTT_NS else 0

@@ -1,0 +1,257 @@
+"""What of a session is in flight, when it counts as lost, and how long a round trip takes (RFC 9002).
+
+Numbers are never used twice, so an acknowledgement always tells which transmission arrived.  A run of datagrams that
+left in one burst is one record, which is split only where some of them are lost.
+"""
+
+from bisect import bisect_left
+from collections import deque
+
+from lab.transport.datagram import HEADER_BYTES, Range
+from lab.transport.streams import OutStream, Stretch
+
+MS = 1_000_000
+GRANULARITY_NS = MS  # RFC 9002 kGranularity
+INITIAL_RTT_NS = 100 * MS
+ACK_DELAY_NS = MS  # for which an acknowledgement may be kept back
+_PACKET_THRESHOLD = 3  # RFC 9002 kPacketThreshold
+_PACKET_THRESHOLD_MAX = 1024
+_BASE_SPAN_NS = 10_000 * MS  # the base RTT is the least of the last one to two spans
+_PROBE_MIN_NS = 4 * MS  # processes of a busy machine answer late
+_BACKOFF_MAX = 10  # doublings
+_REMEMBERED_MAX = 256  # records of lost datagrams that may still turn out to have arrived
+
+
+class Rtt:
+    """Round-trip time, estimated (RFC 9002, 5)."""
+
+    def __init__(self, first_ns: int | None) -> None:
+        self.latest = self.smoothed = INITIAL_RTT_NS if first_ns is None else first_ns
+        self.variation = self.smoothed // 2
+        self._is_measured = first_ns is not None
+        self._least: list[int] = [self.smoothed] * 2  # of the present span and the one before
+        self._span_from = 0
+
+    @property
+    def base(self) -> int:
+        """Least of the last while: without any queue on the way, one hopes."""
+        return min(self._least)
+
+    def add(self, sample_ns: int, delay_ns: int, now: int) -> None:
+        """A datagram was acknowledged after `sample_ns`, of which the other end admits to have waited `delay_ns`."""
+        if now - self._span_from > _BASE_SPAN_NS:
+            self._least = [sample_ns, self._least[0] if self._span_from and self._is_measured else sample_ns]
+            self._span_from = now
+        elif sample_ns < self._least[0]:
+            self._least[0] = sample_ns
+        if sample_ns - delay_ns >= self._least[0]:
+            sample_ns -= delay_ns
+        self.latest = sample_ns
+        if not self._is_measured:
+            self.smoothed, self.variation, self._is_measured = sample_ns, sample_ns // 2, True
+            return
+        self.variation += (abs(self.smoothed - sample_ns) - self.variation) // 4
+        self.smoothed += (sample_ns - self.smoothed) // 8
+
+    def probe_after(self) -> int:
+        """After so long without an answer it is asked for (RFC 9002, 6.2.1)."""
+        return max(self.smoothed + max(4 * self.variation, GRANULARITY_NS) + ACK_DELAY_NS, _PROBE_MIN_NS)
+
+    def lost_after(self) -> int:
+        """What left so long before something that arrived is lost (RFC 9002, 6.1.2)."""
+        return max(9 * max(self.smoothed, self.latest) // 8, GRANULARITY_NS)
+
+
+class Record:
+    """Datagrams first..last, which left together with adjacent pieces of one stream; without a stream: one PING."""
+
+    __slots__ = ("first", "last", "sent", "stream", "stretch")
+
+    def __init__(self, first: int, last: int, sent: int, stream: OutStream | None, stretch: Stretch | None) -> None:
+        self.first, self.last, self.sent, self.stream, self.stretch = first, last, sent, stream, stretch
+
+
+class Recovery:
+    """The sender's half of a session's bookkeeping."""
+
+    def __init__(self, piece_bytes: int, rtt: Rtt) -> None:
+        self._piece_bytes = piece_bytes
+        self.rtt = rtt
+        self.next_number = 1
+        self.largest_acked = 0
+        self.in_flight = 0  # bytes of datagrams
+        self.lost_at: int | None = None  # when the oldest record counts as lost though few later ones arrived
+        self._records: list[Record] = []  # in flight, by number
+        self._remembered: deque[tuple[int, Record]] = deque()  # when and what was given up
+        self._threshold = _PACKET_THRESHOLD
+        self._seen: frozenset[Range] = frozenset()  # older ranges of the last acknowledgement
+        self.probes = 0  # in a row, without an answer
+        self.acked_bytes = self.lost_bytes = self.spurious = 0  # by the last call of on_ack or detect_lost
+        self.spurious_total = self.lost_total = 0  # datagrams
+        self.sampled = False  # on_ack measured a round trip
+
+    @property
+    def floor(self) -> int:
+        """No number below it matters any more."""
+        floor = self._records[0].first if self._records else self.next_number
+        return min(floor, self._remembered[0][1].first) if self._remembered else floor
+
+    def add(self, count: int, now: int, stream: OutStream | None, stretch: Stretch | None) -> int:
+        """So many datagrams leave; returns the number of the first."""
+        first = self.next_number
+        record = Record(first, first + count - 1, now, stream, stretch)
+        self.next_number = first + count
+        self._records.append(record)
+        self.in_flight += self._size(record)
+        return first
+
+    def _size(self, record: Record) -> int:
+        stretch = record.stretch
+        data = stretch.end - stretch.begin if stretch is not None else 0
+        return data + HEADER_BYTES * (record.last - record.first + 1)
+
+    def on_ack(self, newest: Range, older: list[Range], delay_ns: int, now: int) -> None:
+        """The other end has these numbers, of which the largest is below `next_number`."""
+        self.acked_bytes = self.lost_bytes = self.spurious = 0
+        self.sampled = False
+        if newest[1] > self.largest_acked:
+            self.largest_acked = newest[1]
+            self._measure(newest[1], delay_ns, now)
+        records = self._records
+        taken = 0
+        for record in records:
+            if record.first < newest[0] or record.last > newest[1]:
+                break
+            taken += 1
+            self.acked_bytes += self._size(record)
+        del records[:taken]
+        if records and records[0].first <= newest[1]:
+            self._acknowledge(newest)
+        if self._remembered:
+            self._find_spurious(newest)
+        if older:
+            for each in older:
+                if each not in self._seen:
+                    self._acknowledge(each)
+                    self._find_spurious(each)
+            self._seen = frozenset(older)
+        self.in_flight -= self.acked_bytes
+        if self.acked_bytes:
+            self.probes = 0
+        self.detect_lost(now)
+
+    def _measure(self, number: int, delay_ns: int, now: int) -> None:
+        index = bisect_left(self._records, number, key=lambda record: record.last)
+        if index < len(self._records) and self._records[index].first <= number:
+            self.rtt.add(max(now - self._records[index].sent, 1), delay_ns, now)
+            self.sampled = True
+
+    def _acknowledge(self, numbers: Range) -> None:
+        """Take the records of `numbers` out, in part where only a part of one is among them."""
+        first, last = numbers
+        records = self._records
+        index = begin = bisect_left(records, first, key=lambda record: record.last)
+        left: list[Record] = []
+        while index < len(records) and records[index].first <= last:
+            record = records[index]
+            if record.first < first:
+                before, record = self._split(record, first)
+                left.append(before)
+            if record.last > last:
+                record, behind = self._split(record, last + 1)
+                left.append(behind)
+            self.acked_bytes += self._size(record)
+            index += 1
+        records[begin:index] = left
+
+    def _split(self, record: Record, number: int) -> tuple[Record, Record]:
+        """`record` cut before `number`."""
+        stretch = record.stretch
+        assert stretch is not None, "a PING is one datagram"
+        cut = (number - record.first) * self._piece_bytes
+        middle = stretch.begin + cut
+        return (
+            Record(record.first, number - 1, record.sent, record.stream,
+                   Stretch(stretch.offset, stretch.blob, stretch.begin, middle)),
+            Record(number, record.last, record.sent, record.stream,
+                   Stretch(stretch.offset + cut, stretch.blob, middle, stretch.end)),
+        )  # fmt: skip
+
+    def _find_spurious(self, numbers: Range) -> None:
+        """What was given up and arrives after all shows that datagrams overtake each other: wait longer."""
+        for _, record in self._remembered:
+            if record.first <= numbers[1] and record.last >= numbers[0]:
+                count = min(record.last, numbers[1]) - max(record.first, numbers[0]) + 1
+                self.spurious += count
+                self.spurious_total += count
+                distance = self.largest_acked - record.first + 1
+                self._threshold = min(max(self._threshold, distance), _PACKET_THRESHOLD_MAX)
+        if self.spurious:
+            kept = [each for each in self._remembered if not numbers[0] <= each[1].first <= numbers[1]]
+            self._remembered = deque(kept)
+
+    def detect_lost(self, now: int) -> None:
+        """Give up what left long before something that arrived (RFC 9002, 6.1)."""
+        self.lost_at = None
+        remembered = self._remembered
+        while remembered and (now - remembered[0][0] > self.rtt.smoothed or len(remembered) > _REMEMBERED_MAX):
+            remembered.popleft()
+        records = self._records
+        if not records or records[0].first >= self.largest_acked:
+            return
+        sent_before = now - self.rtt.lost_after()
+        number_up_to = self.largest_acked - self._threshold
+        kept: list[Record] = []
+        index = 0
+        while index < len(records) and records[index].first < self.largest_acked:
+            record = records[index]
+            index += 1
+            if record.sent > sent_before and record.last > number_up_to:
+                if record.first <= number_up_to:
+                    gone, record = self._split(record, number_up_to + 1)
+                    self._give_up(gone, now)
+                kept.append(record)
+            else:
+                self._give_up(record, now)
+        records[:index] = kept
+        if kept:
+            self.lost_at = kept[0].sent + self.rtt.lost_after()
+
+    def _give_up(self, record: Record, now: int) -> None:
+        size = self._size(record)
+        self.lost_bytes += size
+        self.in_flight -= size
+        self.lost_total += record.last - record.first + 1
+        self._send_again(record)
+        self._remembered.append((now, record))
+
+    def _send_again(self, record: Record) -> None:
+        if record.stream is not None and record.stretch is not None:
+            record.stream.lost.append(record.stretch)
+
+    def probe_at(self) -> int | None:
+        """When an answer is asked for; None: nothing is in flight."""
+        if not self._records:
+            return None
+        return self._records[-1].sent + (self.rtt.probe_after() << min(self.probes, _BACKOFF_MAX))
+
+    def probe(self, now: int) -> bool:
+        """Have the oldest datagram in flight sent again, under a new number; False if there is no data in it.
+
+        That says nothing about the network's load: it is not counted as lost.
+        """
+        self.probes += 1
+        records = self._records
+        for index, record in enumerate(records):
+            if record.stretch is None:
+                continue
+            if record.last > record.first:
+                record, records[index] = self._split(record, record.first + 1)
+            else:
+                del records[index]
+            self.in_flight -= self._size(record)
+            if record.stream is not None and record.stretch is not None:
+                record.stream.lost.appendleft(record.stretch)
+            self._remembered.append((now, record))
+            return True
+        return False

@@ -1,0 +1,399 @@
+"""One session of a link over datagrams, sans-IO: what arrives and what time it is goes in, datagrams come out.
+
+Datagrams may be lost, repeated, delayed, cut and overtaken by others; frames arrive once and in order per channel, or
+the session ends.  How sessions begin and follow each other is `lab.transport.association`'s matter; whether a datagram
+is genuine is its carrier's.  Times are nanoseconds of one monotonic clock.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from lab.transport.congestion import Congestion
+from lab.transport.datagram import (
+    ACK,
+    ACK_BYTES_MAX,
+    CLOSE,
+    DATA,
+    DELAY_UNIT_NS,
+    HEAD_BYTES,
+    HEADER_BYTES,
+    PING,
+    PREFIX_BYTES,
+    pack_head,
+    pack_place,
+    pack_ranges,
+    unpack_head,
+    unpack_place,
+    unpack_ranges,
+)
+from lab.transport.ranges import ReceivedNumbers
+from lab.transport.recovery import ACK_DELAY_NS, MS, Recovery, Rtt
+from lab.transport.streams import InStream, OutStream, WindowChannel
+
+MTU_MAX = 65_000
+MTU_MIN = ACK_BYTES_MAX + 64
+_PRIORITY_DATAGRAMS = 4  # of the first of several channels, that leave even if the congestion window is full
+_PROBES_OF_SILENCE = 3  # in a row without an answer: the path carried nothing (RFC 9002, 7.6)
+_BACKOFF_MAX = 10  # doublings
+
+
+class WindowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What both ends of a link agree on."""
+
+    mtu_bytes: int = 1_400  # of a datagram, with everything in it, the tag included
+    tag_bytes: int = 0  # appended by the carrier
+    keepalive_ns: int = 50 * MS  # a session in which nothing is sent for so long sends a PING
+    dead_after_ns: int = 500 * MS  # without a sign of life the session ends
+    receive_bytes_max: int = 4 << 20  # of one channel that have arrived and were not received by the process
+    queue_bytes_max: int = 64 << 20  # of one channel that wait for the network
+
+    def __post_init__(self) -> None:
+        if not MTU_MIN + self.tag_bytes <= self.mtu_bytes <= MTU_MAX:
+            raise ValueError(f"mtu_bytes={self.mtu_bytes}: from {MTU_MIN + self.tag_bytes} to {MTU_MAX}")
+        if self.receive_bytes_max < 2 * self.mtu_bytes:
+            raise ValueError(f"receive_bytes_max={self.receive_bytes_max}: at least two datagrams of {self.mtu_bytes}")
+        if not 0 < self.keepalive_ns < self.dead_after_ns:
+            raise ValueError(f"keepalive_ns={self.keepalive_ns} must be below dead_after_ns={self.dead_after_ns}")
+
+
+class Window:
+    """One end of one session, which is open from the beginning."""
+
+    def __init__(
+        self,
+        prefixes: tuple[bytes, bytes],
+        channels: int,
+        config: WindowConfig,
+        rtt_ns: int | None,
+        now: int,
+    ) -> None:
+        """`prefixes` of what arrives and of what is sent.  `rtt_ns`: as seen while the session was agreed on."""
+        self._prefix_in, self._prefix_out = prefixes
+        self._config = config
+        self._datagram_bytes = config.mtu_bytes - config.tag_bytes
+        self._piece_bytes = self._datagram_bytes - HEADER_BYTES
+        self._is_dirty = True  # something could be sent at once
+        self._timeout = now
+        self._outs = [OutStream(config.queue_bytes_max, self._piece_bytes, self._dirty) for _ in range(channels)]
+        self._ins = [InStream(config.receive_bytes_max, self._dirty) for _ in range(channels)]
+        self.channels = [WindowChannel(*pair) for pair in zip(self._outs, self._ins, strict=True)]
+        for out in self._outs:
+            out.limit = config.receive_bytes_max  # both ends have one configuration
+        for into in self._ins:
+            into.announced = into.limit
+        rtt = Rtt(rtt_ns)
+        self.recovery = Recovery(self._piece_bytes, rtt)
+        self.congestion = Congestion(self._datagram_bytes, rtt)
+        self._received = ReceivedNumbers()
+        self._head, self._head_in = b"", self._ins[0]  # of the newest DATA, and its channel's stream
+        self._ack_seen = (0, 0)  # largest and run
+        self._largest_at = now  # when the largest number arrived
+        self._unacked = 0  # numbered datagrams that arrived since an acknowledgement left
+        self._ack_now = False
+        self._ack_at: int | None = None
+        self._ack_channel = 0
+        self._heard_at = now  # the other end lived, as far as it can be held against it
+        self._called_at = now
+        self._numbered_at = now  # something left that has to be acknowledged
+        self._limit_probes = 0
+        self.ended = ""  # why
+        self.sent = self.sent_bytes = self.retransmitted = self.replayed = self.malformed = 0
+
+    def _dirty(self) -> None:
+        self._is_dirty = True
+
+    # -- what arrives --------------------------------------------------------------------------------
+
+    def on_datagrams(self, datagrams: Sequence[bytes], now: int) -> list[bytes]:
+        """Take what arrived, in this order; returns what does not belong to this session."""
+        foreign: list[bytes] = []
+        received, head, into = self._received, self._head, self._head_in
+        first_number = next_number = received.top[1] + 1
+        next_offset, append, limit = into.next_offset, into.parts.append, -1 if into.early else into.limit
+        for data in datagrams:
+            size = len(data)
+            if size > HEADER_BYTES and data[:HEAD_BYTES] == head:
+                number, offset = unpack_place(data, HEAD_BYTES)
+                if number == next_number and offset == next_offset and offset + size - HEADER_BYTES <= limit:
+                    append(data[HEADER_BYTES:])
+                    next_number += 1
+                    next_offset = offset + size - HEADER_BYTES
+                    continue
+            if next_number != first_number:
+                self._advance(next_number, next_offset, next_number - first_number, now)
+            if data[:PREFIX_BYTES] == self._prefix_in:
+                self._on_other(data, now)
+            else:
+                foreign.append(data)
+            head, into = self._head, self._head_in
+            first_number = next_number = received.top[1] + 1
+            next_offset, append, limit = into.next_offset, into.parts.append, -1 if into.early else into.limit
+        if next_number != first_number:
+            self._advance(next_number, next_offset, next_number - first_number, now)
+        if self._unacked:
+            self._want_ack(now)
+        return foreign
+
+    def _advance(self, next_number: int, next_offset: int, count: int, now: int) -> None:
+        """So many datagrams were just what was expected next."""
+        self._received.top[1] = next_number - 1
+        self._head_in.next_offset = next_offset
+        self._unacked += count
+        self._heard_at = self._largest_at = now
+
+    def _want_ack(self, now: int) -> None:
+        if self._ack_now or self._unacked > 1:
+            self._dirty()
+        elif self._ack_at is None:
+            self._ack_at = now + ACK_DELAY_NS
+            self._timeout = min(self._timeout, self._ack_at)
+
+    def _on_other(self, data: bytes, now: int) -> None:
+        """A datagram of this session that is not just one more of the newest stream."""
+        if self.ended:
+            return
+        if len(data) < HEADER_BYTES:
+            self.malformed += 1
+            return
+        _, largest, limit, floor, run, delay, kind, channel = unpack_head(data)
+        number, offset = unpack_place(data, HEAD_BYTES)
+        older = unpack_ranges(data, largest - run + 1) if kind == ACK else []
+        if (
+            not 0 < run <= largest + 1
+            or largest >= self.recovery.next_number
+            or channel >= len(self._ins)
+            or not floor <= number
+            or older is None
+            or not DATA <= kind <= CLOSE
+        ):
+            self.malformed += 1
+            return
+        if kind in (DATA, PING) and not self._on_numbered(data, kind, channel, number, offset, now):
+            return
+        if kind == CLOSE:
+            self.ended = "the other end closed the session"
+            return
+        self._received.raise_floor(floor)
+        if (largest, run) != self._ack_seen or older:
+            self._ack_seen = (largest, run)
+            self._on_ack((largest - run + 1, largest), older, delay * DELAY_UNIT_NS, now)
+        out = self._outs[channel]
+        if limit > out.limit:
+            out.limit = limit
+            self._limit_probes = 0
+            if out.has_new():
+                self._dirty()
+
+    def _on_numbered(self, data: bytes, kind: int, channel: int, number: int, offset: int, now: int) -> bool:
+        received = self._received
+        if received.has(number):
+            self.replayed += 1
+            return False
+        if kind == DATA:
+            if len(data) == HEADER_BYTES or not self._ins[channel].accept(offset, data[HEADER_BYTES:]):
+                self.malformed += 1
+                return False
+            self._head, self._head_in = data[:HEAD_BYTES], self._ins[channel]
+        if number > received.largest:
+            self._largest_at = now
+        if number != received.largest + 1 or len(received.ranges) > 1:
+            self._ack_now = True
+        received.add(number)
+        self._heard_at = now
+        self._unacked += 1
+        self._ack_channel = channel
+        return True
+
+    def _on_ack(self, newest: tuple[int, int], older: list[tuple[int, int]], delay_ns: int, now: int) -> None:
+        recovery, congestion = self.recovery, self.congestion
+        silence = recovery.probes >= _PROBES_OF_SILENCE
+        recovery.on_ack(newest, older, delay_ns, now)
+        if recovery.sampled:
+            congestion.on_rtt(recovery.rtt.latest)
+        if recovery.spurious:
+            congestion.on_spurious(recovery.spurious * self._datagram_bytes)
+        if recovery.acked_bytes:
+            self._heard_at = now
+            congestion.on_ack(
+                recovery.acked_bytes, recovery.in_flight, recovery.largest_acked, recovery.next_number, now
+            )
+        if recovery.lost_bytes:
+            self._on_lost(now)
+            if silence and not recovery.spurious:
+                congestion.on_silence()
+        if any([out.has_something() for out in self._outs]):  # noqa: C419 - few
+            self._dirty()
+        elif recovery.lost_at is not None:
+            self._timeout = min(self._timeout, recovery.lost_at)
+
+    def _on_lost(self, now: int) -> None:
+        recovery = self.recovery
+        self.congestion.on_lost(recovery.lost_bytes, recovery.largest_acked, recovery.next_number, now)
+
+    # -- what is sent --------------------------------------------------------------------------------
+
+    def datagrams_to_send(self, now: int) -> list[bytes]:
+        """What has to leave now, after what time alone has brought about; nothing from an ended session."""
+        if not self._is_dirty and now < self._timeout:
+            return []
+        self._is_dirty = False
+        self._look_at_clock(now)
+        if self.ended:
+            return []
+        recovery, congestion = self.recovery, self.congestion
+        datagrams: list[bytes] = []
+        if self._unacked and len(self._received.ranges) > 1:
+            datagrams.append(self._ack_datagram(self._ack_channel, now))
+        free = congestion.window - recovery.in_flight
+        burst = congestion.burst(now)
+        room = self._probes_due + max(-(-min(free, burst) // self._datagram_bytes), 0)
+        before = len(datagrams)
+        for index, out in enumerate(self._outs):
+            extra = _PRIORITY_DATAGRAMS if index == 0 and len(self._outs) > 1 else 0
+            room -= self._send_stream(index, out, max(room, extra), datagrams, now)
+        sent = len(datagrams) - before
+        if not sent and self._ping_due(now):
+            datagrams.append(self._ping_datagram(now))
+            sent = 1
+        if sent:
+            self._numbered_at = now
+            congestion.on_sent(sum(map(len, datagrams)), now)
+        self._probes_due = 0
+        if not datagrams and self._unacked and (self._ack_now or self._unacked > 1 or self._is_ack_due(now)):
+            datagrams.append(self._ack_datagram(self._ack_channel, now))
+        if datagrams:
+            self._unacked, self._ack_now, self._ack_at = 0, False, None
+        self._announce_limits(datagrams, now)
+        has_more = any([out.has_something() for out in self._outs])  # noqa: C419 - few
+        congestion.is_used = has_more and recovery.in_flight >= congestion.window
+        self._timeout = self._next_timer(has_more and not congestion.is_used, now)
+        self.sent += len(datagrams)
+        self.sent_bytes += sum(map(len, datagrams))
+        return datagrams
+
+    def _send_stream(self, channel: int, out: OutStream, room: int, datagrams: list[bytes], now: int) -> int:
+        """Append up to `room` datagrams of one channel, lost ones first; returns how many."""
+        begun_with, size = len(datagrams), self._piece_bytes
+        while room > 0:
+            if out.lost:
+                stretch = out.take_lost(room)
+                count = -(-(stretch.end - stretch.begin) // size)
+                self.retransmitted += count
+            else:
+                new = out.take_new(room)
+                if new is None:
+                    break
+                stretch = new
+                count = -(-(stretch.end - stretch.begin) // size)
+            number = self.recovery.add(count, now, out, stretch)
+            head = self._pack_head(DATA, channel, now)
+            blob, offset = stretch.blob, stretch.offset
+            if count == 1:
+                datagrams.append(head + pack_place(number, offset) + blob[stretch.begin : stretch.end])
+            else:
+                for at in range(stretch.begin, stretch.end, size):
+                    datagrams.append(head + pack_place(number, offset) + blob[at : at + size])
+                    number += 1
+                    offset += size
+            room -= count
+        return len(datagrams) - begun_with
+
+    def _pack_head(self, kind: int, channel: int, now: int) -> bytes:
+        into = self._ins[channel]
+        into.announced = into.limit
+        delay = now - self._largest_at
+        return pack_head(self._prefix_out, self._received.top, into.limit, self.recovery.floor, delay, kind, channel)
+
+    def _ack_datagram(self, channel: int, now: int) -> bytes:
+        head = self._pack_head(ACK, channel, now)
+        return head + pack_place(self.recovery.next_number, 0) + pack_ranges(self._received.ranges)
+
+    def _ping_datagram(self, now: int) -> bytes:
+        """Of the channel whose limit holds something back, if there is one: the answer tells the present limit."""
+        blocked = [index for index, out in enumerate(self._outs) if out.has_new()]
+        number = self.recovery.add(1, now, None, None)
+        return self._pack_head(PING, blocked[0] if blocked else 0, now) + pack_place(number, 0)
+
+    def _announce_limits(self, datagrams: list[bytes], now: int) -> None:
+        """Tell channels' limits that have risen by much; what is in `datagrams` has told some."""
+        for channel, into in enumerate(self._ins):
+            if 4 * (into.limit - into.announced) >= self._config.receive_bytes_max:
+                datagrams.append(self._ack_datagram(channel, now))
+                self._unacked, self._ack_now, self._ack_at = 0, False, None
+
+    def close_datagram(self) -> bytes:
+        """The last one: the other end need not wait for more."""
+        return self._pack_head(CLOSE, 0, self._largest_at) + pack_place(self.recovery.next_number, 0)
+
+    def end(self, reason: str) -> None:
+        """Nothing is sent any more; what has arrived in order can still be received."""
+        self.ended = self.ended or reason
+        for out in self._outs:
+            out.end()
+
+    # -- time ----------------------------------------------------------------------------------------
+
+    _probes_due = 0  # datagrams that leave whatever the congestion window says
+
+    def next_timeout(self) -> int:
+        """When `datagrams_to_send` has something to do though nothing is sent, received or arrives."""
+        return self._timeout
+
+    def _look_at_clock(self, now: int) -> None:
+        """Silence, losses, and answers that are overdue."""
+        config, recovery = self._config, self.recovery
+        away = now - self._called_at - 2 * config.keepalive_ns
+        self._called_at = now
+        if away > 0:  # nobody looked: what time passed there is not the other end's silence
+            self._heard_at = min(self._heard_at + away, now)
+        for into in self._ins:
+            if into.failure:
+                self.ended = self.ended or into.failure
+        if now - self._heard_at >= config.dead_after_ns:
+            self.ended = self.ended or f"no sign of life for {(now - self._heard_at) // MS} ms"
+        if recovery.lost_at is not None and now >= recovery.lost_at:
+            recovery.lost_bytes = 0
+            recovery.detect_lost(now)
+            if recovery.lost_bytes:
+                self._on_lost(now)
+        probe_at = recovery.probe_at()
+        if probe_at is not None and now >= probe_at:
+            if recovery.probe(now):
+                self._probes_due = 1
+            else:
+                self._ping_wanted = True
+
+    _ping_wanted = False
+
+    def _limit_probe_at(self) -> int | None:
+        """When to ask for a limit, if that is all that holds data back and nothing is in flight to bring one."""
+        if self.recovery.in_flight or not any([out.has_new() for out in self._outs]):  # noqa: C419 - few
+            return None
+        if any([out.has_something() for out in self._outs]):  # noqa: C419 - few
+            return None
+        wait: int = self.recovery.rtt.probe_after() << min(self._limit_probes, _BACKOFF_MAX)
+        return self._numbered_at + wait
+
+    def _ping_due(self, now: int) -> bool:
+        if self._ping_wanted or now - self._numbered_at >= self._config.keepalive_ns:
+            self._ping_wanted = False
+            return True
+        limit_probe_at = self._limit_probe_at()
+        if limit_probe_at is None or now < limit_probe_at:
+            return False
+        self._limit_probes += 1
+        return True
+
+    def _is_ack_due(self, now: int) -> bool:
+        return self._ack_at is not None and now >= self._ack_at
+
+    def _next_timer(self, may_send: bool, now: int) -> int:
+        config, recovery = self._config, self.recovery
+        at = min(self._heard_at + config.dead_after_ns, self._numbered_at + config.keepalive_ns)
+        for timer in (recovery.lost_at, recovery.probe_at(), self._ack_at, self._limit_probe_at()):
+            if timer is not None and timer < at:
+                at = timer
+        if may_send:
+            at = min(at, max(self.congestion.may_send_at(), now))
+        return at
