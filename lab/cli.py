@@ -346,6 +346,17 @@ def compare(runs: tuple[str, ...], by: str | None, force: bool, results: Path) -
 
 
 @commands.command()
+@click.argument("names", metavar="[PRESET|FILE.toml]...", nargs=-1)
+def networks(names: tuple[str, ...]) -> int:
+    """Show networks, by default the presets: round trips between their sites, losses, who stands where, sources."""
+    from lab.networks import load_network, network_lines, presets
+
+    for place, network in enumerate([load_network(name) for name in names] or presets()):
+        click.echo("\n".join([*([""] if place else []), *network_lines(network)]))
+    return 0
+
+
+@commands.command()
 @JSON
 @DATA_DIR
 def doctor(as_json: bool, data_dir: Path | None) -> int:
@@ -417,11 +428,12 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     from lab.bench.limits import SettingsError
     from lab.bench.record import RecordError
     from lab.cluster.errors import ClusterError
+    from lab.networks import NetworkError
     from lab.targets.target import TargetError
     from lab.zab.errors import ConfigError
     from workloads import WorkloadError
 
-    return SettingsError, RecordError, ConfigError, WorkloadError, TargetError, ClusterError, OSError
+    return SettingsError, RecordError, ConfigError, WorkloadError, NetworkError, TargetError, ClusterError, OSError
 
 
 def _in_one_line(error: Exception) -> str:

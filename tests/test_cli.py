@@ -135,6 +135,8 @@ BAD = [  # what was typed, what the line must name
     (["compare", "taken", "--by", "colour"], ["--by", "colour", "shape"]),
     (["compare", "nothing", "taken"], ["nothing", "no such results folder"]),
     (["compare"], ["RUN"]),
+    (["networks", "moon"], ["moon", "lan, oceans", ".toml"]),
+    (["networks", "unknown-field.toml"], ["unknown-field.toml", "colour", "sites"]),
     (["dance"], ["dance"]),
     (["--loud"], ["--loud", "lab --help"]),
 ]
@@ -165,7 +167,7 @@ def test_without_a_command_help_goes_to_stderr(capsys):
         assert command in err
 
 
-@pytest.mark.parametrize("command", ["bench", "trial", "failover", "compare", "report", "doctor"])
+@pytest.mark.parametrize("command", ["bench", "trial", "failover", "compare", "report", "networks", "doctor"])
 def test_every_command_has_help(capsys, command):
     status, out, err = run(capsys, command, "--help")
     assert (status, err) == (0, "")
@@ -298,3 +300,22 @@ def test_help_loads_nothing_heavy():
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_networks_are_shown_with_their_round_trips_and_sources(capsys, tmp_path):
+    status, out, err = run(capsys, "networks")
+    assert (status, err) == (0, "")
+    for part in ("lan: one data centre", "zones: ", "regions: ", "oceans: ", "round trip, ms", "328", "https://"):
+        assert part in out
+    path = tmp_path / "mine.toml"
+    path.write_text('sites = ["here", "there"]\nevery = { rtt_ms = 12, loss = 0.02 }\nwithin = { rtt_ms = 0.5 }\n')
+    assert run(capsys, "networks", str(path)) == (
+        0,
+        f"{path}\n"
+        "  round trip, ms    here   there\n"
+        "  here               0.5      12\n"
+        "  there               12     0.5\n"
+        "  loss 2 %, bandwidth unlimited\n"
+        "  voters at here, there; observers at here, there; clients at here, there\n",
+        "",
+    )

@@ -6,5 +6,16 @@ The presets are TOML files with their sources; a file of one's own says the same
 
 from lab.networks.network import ROLES, Network, NetworkError
 from lab.networks.reading import NONE, load_network, network_of, presets, uniform
+from lab.networks.text import network_lines
 
-__all__ = ["NONE", "ROLES", "Network", "NetworkError", "load_network", "network_of", "presets", "uniform"]
+__all__ = [
+    "NONE",
+    "ROLES",
+    "Network",
+    "NetworkError",
+    "load_network",
+    "network_lines",
+    "network_of",
+    "presets",
+    "uniform",
+]
