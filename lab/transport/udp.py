@@ -43,6 +43,14 @@ def bind_udp(host: str, port: int = 0) -> socket.socket:
     return bound
 
 
+def enlarge_buffers(bound: socket.socket) -> tuple[int, int]:
+    """Ask for BUFFER_BYTES each way; returns what the kernel keeps for what comes in, and for what goes out."""
+    return (
+        _enlarge(bound, _SO_RCVBUFFORCE, socket.SO_RCVBUF),
+        _enlarge(bound, _SO_SNDBUFFORCE, socket.SO_SNDBUF),
+    )
+
+
 class UdpSocket:
     """Sends and receives for one process.  Counters are of datagrams, not of system calls, unless they say so."""
 
@@ -52,8 +60,7 @@ class UdpSocket:
         self._socket = bound
         self._poll = select.poll()
         self._poll.register(bound, select.POLLIN)
-        self.receive_buffer_bytes = _enlarge(bound, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
-        self.send_buffer_bytes = _enlarge(bound, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
+        self.receive_buffer_bytes, self.send_buffer_bytes = enlarge_buffers(bound)
         _ask(bound, socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
         self.coalesces = _ask(bound, socket.IPPROTO_UDP, _UDP_GRO, 1)
         # 0 switches segmentation off for the socket, which it is anyway: the answer says whether the kernel knows it
@@ -187,7 +194,7 @@ def _ask(bound: socket.socket, level: int, option: int, value: int) -> bool:
 
 
 def _enlarge(bound: socket.socket, force: int, option: int) -> int:
-    """Ask for BUFFER_BYTES, beyond the machine's bound where that is permitted; returns what the kernel keeps."""
+    """Beyond the machine's bound where that is permitted."""
     if not _ask(bound, socket.SOL_SOCKET, force, BUFFER_BYTES):
         with contextlib.suppress(OSError):  # a BSD refuses what is above its bound; the buffer is then as it was
             bound.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)

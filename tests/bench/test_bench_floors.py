@@ -8,7 +8,8 @@ import orjson
 import pytest
 from bench_fakes import ENVIRONMENT
 
-from lab.bench.floors import codec, disk, hop, ring
+from lab.bench.floors import codec, datagrams, disk, hop, ring
+from lab.bench.floors.light import Inspector, cycle_of
 from lab.bench.floors.pair import placements
 from lab.bench.probe import Probe, Where, median_bounds, quantile, record_of
 
@@ -31,10 +32,47 @@ def test_a_hop_is_measured_at_every_placement_and_leaves_this_process_where_it_w
 
 @pytest.mark.process
 def test_the_ring_carries_bytes_from_one_process_to_another(where):
-    [probe] = ring.measure(where, windows=2)
-    assert len(probe.samples) == 2
-    assert max(probe.samples) > 0
-    assert probe.facts["frame_bytes"] > 256 * 100
+    floor, light, asleep, awake = ring.measure(where, windows=2, trips=20)
+    assert (floor.unit, light.unit, len(light.samples)) == ("MB/s", "MiB/s", 2)
+    assert floor.samples == [pytest.approx(rate * 1.048576) for rate in light.samples]
+    for probe in (floor, light):
+        assert max(probe.samples) > 0
+        assert probe.facts["frame_bytes"] > 256 * 100
+        assert probe.facts["cpu_us_per_mib"] > 0
+    assert [(probe.name, len(probe.samples)) for probe in (asleep, awake)] == [
+        ("light/ring/trip-asleep", 20), ("light/ring/trip-awake", 20),
+    ]  # fmt: skip
+
+
+@pytest.mark.process
+def test_bare_datagrams_are_counted_and_compared_both_ways(where):
+    probes = list(datagrams.measure(where, windows=2, trips=20))
+    assert [(probe.name, probe.unit) for probe in probes] == [
+        ("light/bare/1400", "MiB/s"), ("light/bare/60000", "MiB/s"), ("light/runs/1400", "MiB/s"),
+        ("light/bare/trip-asleep", "µs"), ("light/bare/trip-awake", "µs"),
+    ]  # fmt: skip
+    assert [probe.findings for probe in probes] == [[]] * 5
+    assert all(min(probe.samples) > 0 for probe in probes)
+    assert all(probe.facts["cpu_us_per_mib"] > 0 for probe in probes[:3])
+
+
+MESSAGES = cycle_of(20)
+
+
+@pytest.mark.parametrize(("arrived", "finding"), [
+    (MESSAGES + MESSAGES, ""),
+    (MESSAGES[:3] + MESSAGES[4:], "number 4 of a cycle arrived where 3 was to come"),  # lost
+    (MESSAGES[:3] + MESSAGES[2:], "number 2 of a cycle arrived where 3 was to come"),  # twice
+    ([*MESSAGES[:2], MESSAGES[3], MESSAGES[2]], "number 3 of a cycle arrived where 2 was to come"),  # out of order
+    ([MESSAGES[0][:-1]], "19 bytes arrived that are not those sent"),
+    ([MESSAGES[0][:-1] + b"!"], "20 bytes arrived that are not those sent"),
+])  # fmt: skip
+def test_what_does_not_arrive_as_it_was_sent_is_a_finding(arrived, finding):
+    inspector = Inspector(MESSAGES)
+    inspector.take(arrived[:2])
+    inspector.take(arrived[2:])
+    assert inspector.finding == finding
+    assert inspector.bytes_received == sum(map(len, arrived))
 
 
 def test_syncs_of_four_sizes_leave_no_file_even_if_they_are_killed(where):
@@ -76,7 +114,7 @@ def test_a_floor_that_there_is_not_is_one_line():
         capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr == "lab: 'ceiling' is no floor, allowed: hop, disk, ring, codec\n"
+    assert done.stderr == "lab: 'ceiling' is no floor, allowed: hop, disk, ring, codec, datagrams\n"
 
 
 @pytest.mark.parametrize(("n", "bounds"), [

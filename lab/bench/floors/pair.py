@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ class End:
         self.link = ShmLink(memory_fd, CLIENT_CHANNELS, side, other, queue_bytes_max=QUEUE_BYTES_MAX)
         self.channel: Channel = self.link.channels[0]
         self.waiter = Waiter(own, wait)
+        self.partner = 0  # pid of the process at the other end, known to the one that forked it
 
     def close(self) -> None:
         self.waiter.close()
@@ -28,10 +30,10 @@ class End:
 
 
 @contextmanager
-def pair(partner: Callable[[End], None], cpus: tuple[set[int], set[int]], wait: Wait) -> Iterator[End]:
-    """This process at one end, and a forked one that runs `partner` at the other until this one leaves the block."""
-    memory_fd = create_link_memory(CLIENT_CHANNELS)
-    bells = Bell.create(), Bell.create()
+def forked(partner: Callable[[], None], cpus: tuple[set[int], set[int]]) -> Iterator[int]:
+    """This process on the first CPUs, and a forked one that runs `partner` on the second until this one leaves the
+    block; gives its pid.
+    """
     before, here = os.sched_getaffinity(0), os.getpid()
     child = os.fork()
     if child == 0:
@@ -39,23 +41,47 @@ def pair(partner: Callable[[End], None], cpus: tuple[set[int], set[int]], wait: 
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             die_with_parent(here)
             os.sched_setaffinity(0, cpus[1])
-            partner(End(memory_fd, 1, bells[1], bells[0], wait))
+            partner()
         finally:
             os._exit(0)
-    end = None
     try:
         os.sched_setaffinity(0, cpus[0])
-        end = End(memory_fd, 0, bells[0], bells[1], wait)
-        yield end
+        yield child
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def pair(partner: Callable[[End], None], cpus: tuple[set[int], set[int]], wait: Wait) -> Iterator[End]:
+    """This process at one end, and a forked one that runs `partner` at the other."""
+    memory_fd = create_link_memory(CLIENT_CHANNELS)
+    bells = Bell.create(), Bell.create()
+    end = None
+    try:
+        with forked(lambda: partner(End(memory_fd, 1, bells[1], bells[0], wait)), cpus) as child:
+            end = End(memory_fd, 0, bells[0], bells[1], wait)
+            end.partner = child
+            yield end
+    finally:
         if end is not None:
             end.close()
         for bell in bells:
             bell.close()
         os.close(memory_fd)
+
+
+def cpu_ns(child: int) -> int:
+    """CPU time that this process and `child` have used so far."""
+    # the clock that clock_getcpuclockid(3) gives for a process; Python names only that of a thread
+    return time.process_time_ns() + time.clock_gettime_ns(~child << 3 | 2)
+
+
+def apart() -> tuple[set[int], set[int]]:
+    """On two cores where there are two."""
+    found = placements()
+    return found.get("other-core", found["same-core"])
 
 
 def placements() -> dict[str, tuple[set[int], set[int]]]:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from lab.report.reading import Run
 from lab.report.section import Section
-from lab.report.sections import anatomy, budget, curves, knobs, large_trees, parts, peers, relays, speed
+from lab.report.sections import anatomy, budget, curves, knobs, large_trees, light, parts, peers, relays, speed
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     speed.section,
+    light.section,
     curves.section,
     peers.section,
     anatomy.section,

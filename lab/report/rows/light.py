@@ -1,0 +1,81 @@
+"""Rows of "speed of light": what each way from one process to another carries, costs and takes, without a server."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from lab.bench.record import ProbeRecord
+from lab.report.reading import Run
+from lab.report.rows.speed import median_of, rounds_of
+from lab.report.statistics import Estimate
+
+RING, BARE, RUNS, WINDOW, SEALED = "ring", "bare", "runs", "window", "window-sealed"  # as probes call them
+WAYS = {
+    RING: "shared-memory ring",
+    BARE: "UDP, bare sendto and recvfrom",
+    RUNS: "UDP, a run of datagrams a call",
+    WINDOW: "reliable link over UDP",
+    SEALED: "reliable link over UDP, with tags",
+}
+
+
+class LightRow(msgspec.Struct, frozen=True):
+    """Medians of the rounds' medians."""
+
+    way: str  # of WAYS
+    datagram_bytes: int | None  # None: of no datagrams
+    mib_per_s: float
+    low: float | None
+    high: float | None
+    cpu_us_per_mib: float  # of both processes
+    awake_us: float | None  # a byte there and back, both looking again and again; a way's first row has them
+    asleep_us: float | None  # both sleeping until it comes
+    rounds: int
+
+
+def light_rows(run: Run) -> list[LightRow]:
+    """Probes called `light/WAY[/BYTES]`, with those of round trips beside the first row of a way."""
+    probes = [probe for probe in run.probes if probe.verified and probe.probe.startswith("light/")]
+    by_name: dict[str, list[ProbeRecord]] = {}
+    for probe in probes:
+        by_name.setdefault(probe.probe.removeprefix("light/"), []).append(probe)
+    rows: list[LightRow] = []
+    ways = list(WAYS)
+    poured = [name for name, here in by_name.items() if here[0].unit == "MiB/s" and _way(name) in WAYS]
+    for name in sorted(poured, key=lambda name: (ways.index(_way(name)), _size(by_name[name]) or 0)):
+        way = _way(name)
+        first = all(row.way != way for row in rows)
+        rows.append(_row(way, by_name[name], *(_trip(by_name, way, kind) if first else None for kind in _KINDS)))
+    return rows
+
+
+_KINDS = ("awake", "asleep")
+
+
+def _row(way: str, here: Sequence[ProbeRecord], awake_us: float | None, asleep_us: float | None) -> LightRow:
+    centre = _centre(here)
+    cost = float(np.median([probe.facts.get("cpu_us_per_mib", 0.0) for probe in here]))
+    return LightRow(
+        way, _size(here), centre.value, centre.low, centre.high, cost, awake_us, asleep_us, centre.n
+    )  # fmt: skip
+
+
+def _centre(here: Sequence[ProbeRecord]) -> Estimate:
+    centre = median_of(rounds_of(here, lambda one: one.round, lambda one: one.value))
+    assert centre is not None
+    return Estimate(here[0].value, here[0].low, here[0].high, 1) if len(here) == 1 else centre
+
+
+def _trip(by_name: dict[str, list[ProbeRecord]], way: str, kind: str) -> float | None:
+    here = by_name.get(f"{way}/trip-{kind}")
+    return _centre(here).value if here else None
+
+
+def _way(name: str) -> str:
+    return name.split("/")[0]
+
+
+def _size(here: Sequence[ProbeRecord]) -> int | None:
+    size = here[0].facts.get("datagram_bytes")
+    return None if size is None else int(size)

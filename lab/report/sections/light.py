@@ -1,0 +1,65 @@
+"""Speed of light: what the ways between two processes can do at most, before a server does anything with it."""
+
+from collections.abc import Sequence
+
+from lab.report.reading import Run
+from lab.report.rows.light import BARE, SEALED, WAYS, WINDOW, LightRow, light_rows
+from lab.report.section import Section
+from lab.report.style import duration, si
+from lab.report.tables import Table
+from lab.report.text import text_table
+from lab.report.wording import percent, sentence
+
+HEADER = ["way", "bytes a datagram", "MiB/s (95 %)", "CPU µs/MiB", "a byte there and back", "asleep", "rounds"]
+LEAD = (
+    "From one process to another on this host, on two cores where there are two; every byte was counted and the "
+    "order of what arrived was checked. The bare loop is one sendto and one recvfrom a datagram, and nobody sends "
+    "again what is lost; a run is up to 64 datagrams in one system call at each end where the kernel has that "
+    "(UDP_SEGMENT, UDP_GRO). A reliable link adds order, repeats, acknowledgements and congestion control to it in "
+    "Python; tags are 16 bytes of keyed BLAKE2b a datagram. CPU is that of both processes. A byte there and back is "
+    "measured with both processes awake, looking again and again, and with both asleep until it comes, where most "
+    "of the time is the kernel's to wake them."
+)
+
+
+def section(run: Run) -> Section | None:
+    rows = light_rows(run)
+    if not rows:
+        return None
+    table = Table("Speed of light", HEADER, [_cells(row) for row in rows])
+    return Section(
+        name="light", title="Speed of light", lead=LEAD, sentences=_against_bare(rows), tables=[table],
+        printed=["", table.title, *text_table(table, (0,))],
+    )  # fmt: skip
+
+
+def _cells(row: LightRow) -> list[str]:
+    bounds = "" if row.low is None or row.high is None else f" ({si(row.low)}–{si(row.high)})"
+    return [
+        WAYS[row.way], "–" if row.datagram_bytes is None else f"{row.datagram_bytes:,}",
+        f"{si(row.mib_per_s)}{bounds}", f"{row.cpu_us_per_mib:,.0f}", _time(row.awake_us), _time(row.asleep_us),
+        str(row.rounds),
+    ]  # fmt: skip
+
+
+def _time(us: float | None) -> str:
+    return "–" if us is None else duration(us)
+
+
+def _against_bare(rows: Sequence[LightRow]) -> list[str]:
+    """What reliability costs, and what tags do, datagram size by datagram size."""
+    by_key = {(row.way, row.datagram_bytes): row for row in rows}
+    said = []
+    for way, base, what in ((WINDOW, BARE, "a reliable link"), (SEALED, WINDOW, "the same with tags")):
+        for row in rows:
+            before = by_key.get((base, row.datagram_bytes))
+            if row.way == way and before is not None:
+                said.append(sentence(
+                    f"in datagrams of {row.datagram_bytes:,} bytes {what} brings "
+                    f"{percent(row.mib_per_s / before.mib_per_s)} of what {_NAMES[base]} brings, for "
+                    f"{row.cpu_us_per_mib / before.cpu_us_per_mib:.2g} times its CPU a MiB"
+                ))  # fmt: skip
+    return said
+
+
+_NAMES = {BARE: "a bare loop", WINDOW: "one without"}
