@@ -7,7 +7,7 @@ import msgspec
 
 from lab.bench.arrivals import ArrivalsError, parse_arrivals
 from lab.bench.record import Settings
-from lab.networks import NONE, ROLES, Network, NetworkError, load_network, network_of
+from lab.networks import NONE, ROLES, Layout, Network, NetworkError, load_network, network_of
 from workloads import Workload, WorkloadError, load_workload, refine, workload_named, workload_of
 
 SERVERS_MAX = 13  # zab.md 2: what an ensemble of this lab is made of
@@ -21,7 +21,7 @@ TRANSPORTS = {"own": "shm", "null": "shm", "zookeeper": "tcp"}  # how each targe
 DURABILITIES = {
     "own": ("fsync", "buffered", "memory"), "null": ("memory",), "zookeeper": ("fsync", "buffered")
 }  # fmt: skip
-ATTACHMENTS = ("leader", "followers", "observers", "all")
+ATTACHMENTS = ("leader", "followers", "observers", "nearest", "all")
 WAITS = ("adaptive", "blocking", "spin")
 DEATH_DETECTIONS = ("pidfd", "heartbeat")
 PLACEMENTS = ("free", "together", "spread", "leader-client", "leader-alone")
@@ -180,6 +180,12 @@ def network_of_settings(settings: Settings) -> Network | None:
         raise SettingsError(str(error)) from error
 
 
+def layout_of_settings(settings: Settings) -> Layout | None:
+    """Who stands where; None without a network."""
+    network = network_of_settings(settings)
+    return None if network is None else Layout(network, settings.voters)
+
+
 def network_settings(name: str | None) -> dict[str, Any]:
     """The settings that come with a network; none without one."""
     if name is None or name == NONE:
@@ -202,6 +208,9 @@ def _check_network(settings: Settings) -> None:
                 f"{found or 'none'}, allowed: {settings.network_digest}"
             )
     if network is None:
+        if settings.attach == "nearest":
+            raise SettingsError("--attach nearest: there is no network, allowed: leader, followers, observers or all "
+                                "(or --network zones)")  # fmt: skip
         return
     places = [network.site_of("voter", index) for index in range(settings.voters)]
     places += [network.site_of("observer", index) for index in range(settings.observers)]

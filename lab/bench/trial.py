@@ -10,7 +10,7 @@ import msgspec
 
 from lab.bench.anatomy import EVERY, dissect
 from lab.bench.latency import encode_histogram, percentiles, series
-from lab.bench.limits import check_settings, workload_of_settings
+from lab.bench.limits import check_settings, layout_of_settings, workload_of_settings
 from lab.bench.load_protocol import Load, MakeLoad, Window
 from lab.bench.machine import describe_commit, describe_machine
 from lab.bench.open_loop import open_loop
@@ -21,6 +21,7 @@ from lab.bench.results import now_text
 from lab.bench.tally import Nanoseconds, common_digest, completed, outcomes, unknown_writes, used
 from lab.bench.trace_file import check_writable, write_trace
 from lab.client.history import History, Kind, Outcome, ReplicaState
+from lab.networks import Layout
 from lab.targets.hops import HopMarks, Marking
 from lab.targets.target import Connector, ServerInfo, Target, TargetError, Usage
 from workloads import Verdict
@@ -223,10 +224,12 @@ def running(target: Target) -> Iterator[None]:
 @contextlib.contextmanager
 def loading(target: Target, settings: Settings, make_load: Callable[[list[Connector]], L]) -> Iterator[L]:
     """Load processes attached as the settings say, the workload's nodes made; they are ended on every way out."""
-    to = attached(target.servers(), settings.attach, leader_serves=settings.leader_serves)
+    servers, layout = target.servers(), layout_of_settings(settings)
     connectors: list[Connector] = []
     try:
-        connectors.extend(target.connector(client, to) for client in range(settings.clients))
+        for client in range(settings.clients):
+            to = attached(servers, settings.attach, client, layout, leader_serves=settings.leader_serves)
+            connectors.append(target.connector(client, to))
         load = make_load(connectors)
     except BaseException:
         for connector in connectors:  # from here on they are the load's
@@ -252,14 +255,24 @@ def _blame_servers(target: Target, error: TargetError) -> None:
         raise cause from error
 
 
-def attached(servers: Sequence[ServerInfo], attach: str, *, leader_serves: bool = True) -> list[int]:
-    """The servers that clients get a session to; `all` are those that serve."""
+def attached(
+    servers: Sequence[ServerInfo],
+    attach: str,
+    client: int = 0,
+    layout: Layout | None = None,
+    *,
+    leader_serves: bool = True,
+) -> list[int]:
+    """The servers that the client gets a session to; `all` are those that serve, of which `nearest` chooses."""
     role = {"leader": "leader", "followers": "follower", "observers": "observer"}.get(attach)
     serving = [server for server in servers if leader_serves or server.role != "leader"]
     chosen = sorted(server.id for server in serving if role in (None, server.role))
     if not chosen:
         found = ", ".join(f"{server.id} {server.role}" for server in servers)
         raise TargetError(f"--attach {attach}: no such server serves (there are {found})")
+    if attach == "nearest":
+        assert layout is not None, "check_settings asks for a network"
+        return layout.nearest(client, chosen)
     return chosen
 
 

@@ -4,6 +4,7 @@ The presets are TOML files with their sources; a file of one's own says the same
 `lab.transport.shaping`.
 """
 
+from lab.networks.layout import Layout
 from lab.networks.network import ROLES, Network, NetworkError
 from lab.networks.reading import NONE, load_network, network_of, presets, uniform
 from lab.networks.text import network_lines
@@ -11,6 +12,7 @@ from lab.networks.text import network_lines
 __all__ = [
     "NONE",
     "ROLES",
+    "Layout",
     "Network",
     "NetworkError",
     "load_network",

@@ -9,7 +9,7 @@ from lab.bench.record import FailoverRecord, Settings, TrialRecord
 from lab.report.statistics import Sample, process_means
 
 DURABILITIES = ("memory", "buffered", "fsync")
-ATTACHMENTS = ("leader", "followers", "observers", "all")
+ATTACHMENTS = ("leader", "followers", "observers", "nearest", "all")
 KNOBS = (  # said only where they are turned
     "max_outstanding",
     "batch_txns_max",
@@ -180,12 +180,13 @@ def loop(settings: Settings) -> str:
     return f"closed loop, {load_of(settings):,} outstanding"
 
 
+_VIA = {"leader": "via the leader", "nearest": "via the nearest", "all": "via all servers"}
 # How one setting is said in a few words, in the order in which they are said; what is not listed is `name=value`.
 _SAID: dict[str, Callable[[Settings], str]] = {
     "target": lambda s: s.target,
     "voters": shape,
     "durability": lambda s: s.durability,
-    "attach": lambda s: {"leader": "via the leader", "all": "via all servers"}.get(s.attach, f"via {s.attach}"),
+    "attach": lambda s: _VIA.get(s.attach, f"via {s.attach}"),
     "transport": lambda s: s.transport,
     "network": lambda s: f"network {s.network}",
     "loss": lambda s: f"{100 * s.loss:g} % of datagrams lost",

@@ -31,6 +31,7 @@ def test_settings_say_what_links_do_and_who_stands_where() -> None:
     {"network": "oceans", "voter_sites": "frankfurt,washington"},  # with the usual tick: they are near enough
     {"delay_ms": 249.0},
     {"network": "regions", "target": "own"},
+    {"network": "regions", "attach": "nearest"},
 ])  # fmt: skip
 def test_networks_that_may_be(changes: dict[str, object]) -> None:
     check_settings(Settings(**changes))  # type: ignore[arg-type]
@@ -48,6 +49,8 @@ def test_networks_that_may_be(changes: dict[str, object]) -> None:
     ({"delay_ms": 250.0}, "a round trip between everywhere and everywhere takes 500 ms, allowed: at least 101"),
     ({"network": "lan", "target": "zookeeper", "transport": "tcp"},
      "--network: 'lan', and the target zookeeper has no such thing, allowed: leave it out"),
+    ({"attach": "nearest"},
+     "--attach nearest: there is no network, allowed: leader, followers, observers or all (or --network zones)"),
     ({"network": "lan", "network_digest": "0badcafe"}, "--network lan: not what it was when this was asked for"),
 ])  # fmt: skip
 def test_networks_that_may_not_be(changes: dict[str, object], line: str) -> None:

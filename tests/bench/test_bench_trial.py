@@ -13,6 +13,7 @@ from lab.bench.summary import summary
 from lab.bench.tally import acknowledged, completed, outcomes, unknown_writes, used
 from lab.bench.trial import attached, run_trial
 from lab.client.history import Kind, Outcome
+from lab.networks import Layout, load_network
 from lab.targets.target import ServerInfo, TargetError, Usage
 
 SETTINGS = Settings(outstanding=1, seconds=1.0, warmup=0.25)
@@ -186,6 +187,19 @@ SERVERS = [ServerInfo(1, "follower"), ServerInfo(2, "leader"), ServerInfo(3, "fo
 ])  # fmt: skip
 def test_clients_attach_to_roles(attach, chosen):
     assert attached(SERVERS, attach) == chosen
+
+
+def test_each_client_attaches_to_what_is_nearest_to_it_and_serves():
+    network = load_network("outpost").placed({"client": "sydney,dallas-3"})
+    layout = Layout(network, voters=3)
+    assert [attached(SERVERS, "nearest", client, layout) for client in (0, 1)] == [[4], [3]]
+    assert attached(SERVERS[:3], "nearest", 0, layout) == [1, 2, 3], "as far as each other"
+
+
+def test_a_leader_that_serves_nobody_is_nobody_s_nearest():
+    layout = Layout(load_network("zones").placed({"client": "zone-2"}), voters=3)
+    assert attached(SERVERS[:3], "nearest", 0, layout) == [2]
+    assert attached(SERVERS[:3], "nearest", 0, layout, leader_serves=False) == [1]
 
 
 def test_a_role_that_nobody_plays_is_named():
