@@ -24,13 +24,12 @@ BURSTS_MAX = 16  # of one association in one `flush`, each of some 64 KiB
 class Session(Protocol):
     """What the port needs of an association (see lab.transport.association)."""
 
-    on_dirty: Callable[[], None]  # called when there is something that `datagrams_to_send` could send at once
     prefixes: tuple[bytes, ...]
 
     def on_datagrams(self, datagrams: Sequence[bytes], now: int) -> None: ...
     def datagrams_to_send(self, now: int) -> list[bytes]: ...
     def next_timeout(self) -> int | None: ...
-    def close(self, now: int) -> list[bytes]: ...
+    def close(self) -> list[bytes]: ...
 
 
 class DatagramChannel(Protocol):
@@ -118,10 +117,6 @@ class _Member:
         self.prefixes: tuple[bytes, ...] = ()  # under which it can be found; those of `session` as of its last step
 
 
-def _nothing() -> None:
-    """Nobody waits for this association any more."""
-
-
 def _make_seal(key: bytes) -> "Seal":
     from lab.transport.seal import Seal  # hashlib and hmac: 3 ms of a server's start, which most do without
 
@@ -138,7 +133,6 @@ class Port:
         self._clock = clock
         self._members: list[_Member] = []
         self._by_prefix: dict[bytes, _Member] = {}
-        self._dirty: dict[_Member, None] = {}  # who may have something to send at once, in the order in which it came
         self._rings: list[RingCarrier] = []
         self.foreign = 0  # not for any association
         self.forged = 0  # for one, with a wrong tag
@@ -155,19 +149,15 @@ class Port:
         member = _Member(association, carrier, shaper)
         self._members.append(member)
         self._index(member)
-        self._dirty[member] = None
-        association.on_dirty = lambda: self._dirty.setdefault(member)
         if member.ring is not None:
             self._rings.append(member.ring)
 
     def remove(self, association: Session) -> None:
         """End `association`, telling the other end; what its shaper holds is lost.  KeyError if it is not here."""
         member = self._member(association)
-        if farewell := association.close(self._clock()):
+        if farewell := association.close():
             member.carrier.send(farewell)
         self._members.remove(member)
-        self._dirty.pop(member, None)
-        association.on_dirty = _nothing
         for prefix in member.prefixes:
             if self._by_prefix.get(prefix) is member:
                 del self._by_prefix[prefix]
@@ -286,11 +276,8 @@ class Port:
 
     def flush(self) -> None:
         """Send what the associations have to send now: frames, acknowledgements, what was lost."""
-        if not self._dirty:
-            return
-        now, dirty = self._clock(), self._dirty
-        self._dirty = {}
-        for member in dirty:
+        now = self._clock()
+        for member in self._members:
             self._send(member, now)
 
     def _send(self, member: _Member, now: int) -> None:
@@ -305,7 +292,6 @@ class Port:
             timeout = session.next_timeout()
             if timeout is None or timeout > now:
                 return
-        self._dirty[member] = None
 
     def send_to(self, datagrams: list[bytes], address: Address) -> None:
         """Send over the socket, with tags if there is a key."""

@@ -26,11 +26,9 @@ class Session:
         self.runs = 0  # calls of on_datagrams
         self.follows: dict[bytes, tuple[bytes, ...]] = {}  # what its prefixes are after such a datagram
         self.closed = False
-        self.on_dirty = lambda: None
 
     def wants_to_send(self, *bursts: list[bytes]) -> None:
         self.bursts.extend(bursts)
-        self.on_dirty()
 
     @property
     def datagrams(self) -> list[bytes]:
@@ -52,7 +50,7 @@ class Session:
     def next_timeout(self) -> int | None:
         return 0 if self.bursts else self.timeout
 
-    def close(self, now: int) -> list[bytes]:
+    def close(self) -> list[bytes]:
         self.closed = True
         return [b"close of " + self.prefixes[0]]
 
@@ -186,7 +184,6 @@ def test_prefixes_that_change_count_from_the_next_datagram_on(bench):
 def test_prefixes_that_change_while_sending_count_at_once(bench):
     one = bench.add(A)
     one.prefixes = (B,)
-    one.on_dirty()
     bench.port.flush()
     bench.arrive(A, B)
     assert one.datagrams == [B]
