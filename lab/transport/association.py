@@ -11,7 +11,7 @@ answered, by as many bytes; OPEN says that its sender's end is open, and is not.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from struct import Struct
 
@@ -39,6 +39,10 @@ class Ended(msgspec.Struct, frozen=True):
     reason: str
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 def _prefix(*words: int) -> bytes:
     return blake2b(b"".join(word.to_bytes(8, "little") for word in words), digest_size=PREFIX_BYTES).digest()
 
@@ -48,6 +52,7 @@ class Association:
 
     def __init__(self, link: int, side: int, channels: int, config: WindowConfig, rng: random.Random) -> None:
         """`link`: 64 bits that both ends were given, and no other link ever; `side` is 0 at one and 1 at the other."""
+        self.on_dirty: Callable[[], None] = _nothing  # called when there is something to send at once
         self._link, self._side, self._channel_count = link, side, channels
         self._config, self._rng = config, rng
         self._hello_in, self._hello_out = _prefix(link, side), _prefix(link, 1 - side)
@@ -63,6 +68,7 @@ class Association:
         self._events: list[Opened | Ended] = []
         self._window: Window | None = None
         self._is_closed = False
+        self._now = 0  # as of the last call that told
         self.prefixes: tuple[bytes, ...] = ()  # of datagrams meant for this end
         self.channels: list[WindowChannel] = []  # of the open session
         self._hellos = self._replayed = self._malformed = self._opened = 0
@@ -89,6 +95,7 @@ class Association:
 
         A run of them costs less at once than one by one.
         """
+        self._now = now
         for data in self._to_window(datagrams, now):
             if data[:PREFIX_BYTES] == self._hello_in:
                 self._on_hello(data, now)
@@ -139,6 +146,7 @@ class Association:
 
     def _answer(self, kind: int) -> None:
         self._answers.append(self._hello(kind))
+        self.on_dirty()
 
     def _hello(self, kind: int) -> bytes:
         self._attempt += 1
@@ -151,6 +159,7 @@ class Association:
         self._nonce, self._nonce_in = self._rng.getrandbits(64) | 1, 0
         self._hello_at, self._hello_sent_at, self._pause_ns = 0, None, _RETRY_FIRST_NS
         self._expect()
+        self.on_dirty()
 
     def _session_prefix(self, side: int) -> bytes:
         """Of datagrams to `side`."""
@@ -164,15 +173,16 @@ class Association:
     def _open(self, now: int) -> None:
         rtt = max(now - self._hello_sent_at, 1) if self._hello_sent_at is not None else None
         prefixes = (self._expected, self._session_prefix(1 - self._side))
-        self._window = Window(prefixes, self._channel_count, self._config, rtt, now)
+        self._window = Window(prefixes, self._channel_count, self._config, rtt, now, self._tell_dirty)
         self.channels = self._window.channels
         self._opened += 1
         self._events.append(Opened())
+        self.on_dirty()
 
     def _finish(self, reason: str) -> None:
         window = self._window
         assert window is not None
-        self._answers.append(window.close_datagram())
+        self._answers.append(window.close_datagram(self._now))
         window.end(reason)
         self._window, self.channels = None, []
         for name, value in self._of(window).items():
@@ -182,13 +192,17 @@ class Association:
         self._events.append(Ended(reason))
         self._want_session()
 
+    def _tell_dirty(self) -> None:
+        self.on_dirty()
+
     def end_session(self, reason: str) -> None:
         """End the open session, if there is one, at both ends; the next one begins by itself."""
         if self._window is not None:
             self._finish(reason)
 
-    def close(self) -> list[bytes]:
+    def close(self, now: int) -> list[bytes]:
         """End for ever; returns the datagrams that tell the other end."""
+        self._now = max(self._now, now)
         if self._window is not None:
             self._finish("closed")
         farewell, self._answers = self._answers, []
@@ -207,6 +221,7 @@ class Association:
         """
         if self._is_closed:
             return []
+        self._now = now
         datagrams: list[bytes] = []
         window = self._window
         if window is not None:

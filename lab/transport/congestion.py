@@ -1,7 +1,7 @@
 """How much of a session may be in flight, and how fast it leaves: CUBIC (RFC 9438) and pacing.
 
 Differs from CUBIC: a loss shrinks the window only where a queue stands (the least round-trip time of the last round is
-well above the base), where much of a round is lost, or where nothing at all got through for long.  Loss by chance, as
+above the base), where much of a round is lost, or where nothing at all got through for long.  Loss by chance, as
 on a radio link or in this lab's shaped networks, is repaired and not answered by slowing down.
 """
 
@@ -12,7 +12,10 @@ _C = 0.4  # RFC 9438, 5.1: datagrams per second cubed
 _ALPHA = 3 * (1 - _BETA) / (1 + _BETA)  # RFC 9438, 4.3
 _INITIAL_WINDOW = 10  # datagrams, RFC 6928
 _LEAST_WINDOW = 2
-_LOSS_MAX = 0.25  # of a round, beyond which chance is no excuse
+_LOSS_MAX = 0.25  # of a round, beyond which chance is no excuse,
+_LOST_LEAST = 10  # if so many datagrams say so
+_BASE_SPAN_NS = 10_000 * MS  # for so long every round trip has seen a queue, or what was taken for one
+_DRAIN_SHARE = 4  # then what is in flight sinks to a fourth, so that the queue runs empty and shows the bare way
 _BURST_BYTES = 64 << 10
 _UNPACED_RTT_NS = MS
 _BURST_NS = MS  # a burst is what may leave in this time
@@ -33,28 +36,32 @@ class Round:
     def has_ended(self, largest_acked: int) -> bool:
         return largest_acked >= self._ends_with
 
-    def loses_much(self) -> bool:
-        return self.lost_bytes > _LOSS_MAX * (self.acked_bytes + self.lost_bytes)
+    def loses_much(self, datagram_bytes: int) -> bool:
+        bound = max(_LOSS_MAX * (self.acked_bytes + self.lost_bytes), _LOST_LEAST * datagram_bytes)
+        return self.lost_bytes > bound
 
     def begin(self, next_number: int) -> None:
         self._ends_with = next_number
         self.last_least_rtt = self.least_rtt or self.last_least_rtt
         self.least_rtt = self.acked_bytes = self.lost_bytes = 0
 
-    def has_queue(self, base_ns: int) -> bool:
-        """Whether all of the last round trips took much longer than the shortest ever did."""
+    def has_queue(self, queue_from_ns: int) -> bool:
+        """Whether all of the last round trips took longer than that."""
         rtts = [rtt for rtt in (self.least_rtt, self.last_least_rtt) if rtt]
-        return bool(rtts) and min(rtts) > base_ns + max(base_ns // 4, MS)
+        return bool(rtts) and min(rtts) > queue_from_ns
 
 
 class Congestion:
     """The congestion window of one session."""
 
-    def __init__(self, datagram_bytes: int, rtt: Rtt) -> None:
+    def __init__(self, datagram_bytes: int, rtt: Rtt, now: int) -> None:
         self._datagram_bytes = datagram_bytes
         self._rtt = rtt
         self._round = Round()
         self.window = _INITIAL_WINDOW * datagram_bytes
+        self._no_queue_at = now  # when a round trip was last as short as without a queue
+        self._drains_until: int | None = None
+        self._drained_rtt = 0  # the least while it drains
         self._threshold = 1 << 62  # of slow start
         self._peak = 0.0  # RFC 9438 W_max
         self._epoch: int | None = None  # when this stage of growth began
@@ -70,30 +77,46 @@ class Congestion:
     def in_slow_start(self) -> bool:
         return self.window < self._threshold
 
+    @property
+    def allowed(self) -> int:
+        """Bytes that may be in flight: the window, but for the moments in which a queue is to run empty."""
+        return self.window if self._drains_until is None else self.window // _DRAIN_SHARE
+
     # -- what became of datagrams --------------------------------------------------------------------
 
     def on_ack(self, acked_bytes: int, in_flight: int, largest_acked: int, next_number: int, now: int) -> None:
         """`in_flight` is what is left; a sample of the round-trip time has been added by `on_rtt` before."""
         self._round.acked_bytes += acked_bytes
-        if self.is_used or 2 * (in_flight + acked_bytes) >= self.window:
+        if self._drains_until is not None:
+            pass
+        elif self.is_used or 2 * (in_flight + acked_bytes) >= self.window:
             self._grow(acked_bytes, now)
         else:
             self._epoch = None
         if self._round.has_ended(largest_acked):
-            if self._round.loses_much() and largest_acked >= self._recovers_to:
+            if self._round.loses_much(self._datagram_bytes) and largest_acked >= self._recovers_to:
                 self._reduce(next_number, now)
-            if self.in_slow_start and self._round.has_queue(self._rtt.base):
+            if self.in_slow_start and self._round.has_queue(self._rtt.queue_from):
                 self._threshold = self.window
             self._round.begin(next_number)
 
-    def on_rtt(self, sample_ns: int) -> None:
+    def on_rtt(self, sample_ns: int, now: int) -> None:
         self._round.add_rtt(sample_ns)
+        if self._drains_until is not None:
+            self._drained_rtt = min(self._drained_rtt, sample_ns)
+            if now >= self._drains_until:
+                self._drains_until, self._no_queue_at = None, now
+                self._rtt.base = self._drained_rtt
+        elif sample_ns <= self._rtt.queue_from:
+            self._no_queue_at = now
+        elif now - self._no_queue_at > _BASE_SPAN_NS:
+            self._drains_until, self._drained_rtt = now + 2 * self._rtt.smoothed, sample_ns
 
     def on_lost(self, lost_bytes: int, largest_acked: int, next_number: int, now: int) -> None:
         self._round.lost_bytes += lost_bytes
         if largest_acked < self._recovers_to:
             self._undo_lost += lost_bytes
-        elif self._round.has_queue(self._rtt.base):
+        elif self._round.has_queue(self._rtt.queue_from):
             self._undo_lost = lost_bytes
             self._reduce(next_number, now)
 

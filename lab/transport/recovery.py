@@ -16,7 +16,6 @@ INITIAL_RTT_NS = 100 * MS
 ACK_DELAY_NS = MS  # for which an acknowledgement may be kept back
 _PACKET_THRESHOLD = 3  # RFC 9002 kPacketThreshold
 _PACKET_THRESHOLD_MAX = 1024
-_BASE_SPAN_NS = 10_000 * MS  # the base RTT is the least of the last one to two spans
 _PROBE_MIN_NS = 4 * MS  # processes of a busy machine answer late
 _BACKOFF_MAX = 10  # doublings
 _REMEMBERED_MAX = 256  # records of lost datagrams that may still turn out to have arrived
@@ -26,32 +25,28 @@ class Rtt:
     """Round-trip time, estimated (RFC 9002, 5)."""
 
     def __init__(self, first_ns: int | None) -> None:
+        self._is_measured = first_ns is not None
         self.latest = self.smoothed = INITIAL_RTT_NS if first_ns is None else first_ns
         self.variation = self.smoothed // 2
-        self._is_measured = first_ns is not None
-        self._least: list[int] = [self.smoothed] * 2  # of the present span and the one before
-        self._span_from = 0
+        self.base = self.smoothed  # the least of all: without any queue on the way, one hopes
 
-    @property
-    def base(self) -> int:
-        """Least of the last while: without any queue on the way, one hopes."""
-        return min(self._least)
-
-    def add(self, sample_ns: int, delay_ns: int, now: int) -> None:
+    def add(self, sample_ns: int, delay_ns: int) -> None:
         """A datagram was acknowledged after `sample_ns`, of which the other end admits to have waited `delay_ns`."""
-        if now - self._span_from > _BASE_SPAN_NS:
-            self._least = [sample_ns, self._least[0] if self._span_from and self._is_measured else sample_ns]
-            self._span_from = now
-        elif sample_ns < self._least[0]:
-            self._least[0] = sample_ns
-        if sample_ns - delay_ns >= self._least[0]:
+        if sample_ns - delay_ns >= self.base:
             sample_ns -= delay_ns
         self.latest = sample_ns
         if not self._is_measured:
-            self.smoothed, self.variation, self._is_measured = sample_ns, sample_ns // 2, True
+            self.base = self.smoothed = sample_ns
+            self.variation, self._is_measured = sample_ns // 2, True
             return
+        self.base = min(self.base, sample_ns)
         self.variation += (abs(self.smoothed - sample_ns) - self.variation) // 4
         self.smoothed += (sample_ns - self.smoothed) // 8
+
+    @property
+    def queue_from(self) -> int:
+        """What takes longer than this has waited in a queue, unless the way has become longer."""
+        return self.base + max(self.base // 8, MS)
 
     def probe_after(self) -> int:
         """After so long without an answer it is asked for (RFC 9002, 6.2.1)."""
@@ -143,7 +138,7 @@ class Recovery:
     def _measure(self, number: int, delay_ns: int, now: int) -> None:
         index = bisect_left(self._records, number, key=lambda record: record.last)
         if index < len(self._records) and self._records[index].first <= number:
-            self.rtt.add(max(now - self._records[index].sent, 1), delay_ns, now)
+            self.rtt.add(max(now - self._records[index].sent, 1), delay_ns)
             self.sampled = True
 
     def _acknowledge(self, numbers: Range) -> None:

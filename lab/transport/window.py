@@ -5,7 +5,7 @@ the session ends.  How sessions begin and follow each other is `lab.transport.as
 is genuine is its carrier's.  Times are nanoseconds of one monotonic clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -67,13 +67,17 @@ class Window:
         config: WindowConfig,
         rtt_ns: int | None,
         now: int,
+        on_dirty: Callable[[], None],
     ) -> None:
-        """`prefixes` of what arrives and of what is sent.  `rtt_ns`: as seen while the session was agreed on."""
+        """`prefixes` of what arrives and of what is sent.  `rtt_ns`: as seen while the session was agreed on.
+
+        `on_dirty` is called when there is something that `datagrams_to_send` could send at once, and there was nothing.
+        """
         self._prefix_in, self._prefix_out = prefixes
         self._config = config
         self._datagram_bytes = config.mtu_bytes - config.tag_bytes
         self._piece_bytes = self._datagram_bytes - HEADER_BYTES
-        self._is_dirty = True  # something could be sent at once
+        self._is_dirty, self._on_dirty = True, on_dirty
         self._timeout = now
         self._outs = [OutStream(config.queue_bytes_max, self._piece_bytes, self._dirty) for _ in range(channels)]
         self._ins = [InStream(config.receive_bytes_max, self._dirty) for _ in range(channels)]
@@ -84,7 +88,7 @@ class Window:
             into.announced = into.limit
         rtt = Rtt(rtt_ns)
         self.recovery = Recovery(self._piece_bytes, rtt)
-        self.congestion = Congestion(self._datagram_bytes, rtt)
+        self.congestion = Congestion(self._datagram_bytes, rtt, now)
         self._received = ReceivedNumbers()
         self._head, self._head_in = b"", self._ins[0]  # of the newest DATA, and its channel's stream
         self._ack_seen = (0, 0)  # largest and run
@@ -101,7 +105,9 @@ class Window:
         self.sent = self.sent_bytes = self.retransmitted = self.replayed = self.malformed = 0
 
     def _dirty(self) -> None:
-        self._is_dirty = True
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._on_dirty()
 
     # -- what arrives --------------------------------------------------------------------------------
 
@@ -210,7 +216,7 @@ class Window:
         silence = recovery.probes >= _PROBES_OF_SILENCE
         recovery.on_ack(newest, older, delay_ns, now)
         if recovery.sampled:
-            congestion.on_rtt(recovery.rtt.latest)
+            congestion.on_rtt(recovery.rtt.latest, now)
         if recovery.spurious:
             congestion.on_spurious(recovery.spurious * self._datagram_bytes)
         if recovery.acked_bytes:
@@ -245,7 +251,7 @@ class Window:
         datagrams: list[bytes] = []
         if self._unacked and len(self._received.ranges) > 1:
             datagrams.append(self._ack_datagram(self._ack_channel, now))
-        free = congestion.window - recovery.in_flight
+        free = congestion.allowed - recovery.in_flight
         burst = congestion.burst(now)
         room = self._probes_due + max(-(-min(free, burst) // self._datagram_bytes), 0)
         before = len(datagrams)
@@ -266,7 +272,7 @@ class Window:
             self._unacked, self._ack_now, self._ack_at = 0, False, None
         self._announce_limits(datagrams, now)
         has_more = any([out.has_something() for out in self._outs])  # noqa: C419 - few
-        congestion.is_used = has_more and recovery.in_flight >= congestion.window
+        congestion.is_used = has_more and recovery.in_flight >= congestion.allowed
         self._timeout = self._next_timer(has_more and not congestion.is_used, now)
         self.sent += len(datagrams)
         self.sent_bytes += sum(map(len, datagrams))
@@ -322,9 +328,9 @@ class Window:
                 datagrams.append(self._ack_datagram(channel, now))
                 self._unacked, self._ack_now, self._ack_at = 0, False, None
 
-    def close_datagram(self) -> bytes:
+    def close_datagram(self, now: int) -> bytes:
         """The last one: the other end need not wait for more."""
-        return self._pack_head(CLOSE, 0, self._largest_at) + pack_place(self.recovery.next_number, 0)
+        return self._pack_head(CLOSE, 0, now) + pack_place(self.recovery.next_number, 0)
 
     def end(self, reason: str) -> None:
         """Nothing is sent any more; what has arrived in order can still be received."""
@@ -337,8 +343,8 @@ class Window:
     _probes_due = 0  # datagrams that leave whatever the congestion window says
 
     def next_timeout(self) -> int:
-        """When `datagrams_to_send` has something to do though nothing is sent, received or arrives."""
-        return self._timeout
+        """When `datagrams_to_send` has something to do even if nothing happens until then; 0: at once."""
+        return 0 if self._is_dirty else self._timeout
 
     def _look_at_clock(self, now: int) -> None:
         """Silence, losses, and answers that are overdue."""
