@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from lab.bench.driver import Bench, Plan
+from lab.bench.driver import Bench
 from lab.bench.grid import families
 from lab.bench.grid import profile as profile_of
 from lab.bench.lifeline import Interrupted
 from lab.bench.limits import SettingsError, check_settings, workload_settings
 from lab.bench.placement import available_cpus, check_placement
+from lab.bench.plan import Plan
 from lab.bench.point import SUITES
 from lab.bench.progress import reporter
 from lab.bench.reference import reference_jobs

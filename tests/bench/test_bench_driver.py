@@ -18,9 +18,11 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
 from lab.bench.command import parse_only
-from lab.bench.driver import Bench, Plan, in_order, in_words, job_command, pyperf_command
+from lab.bench.driver import Bench
 from lab.bench.grid import profile
+from lab.bench.ledger import in_words
 from lab.bench.limits import SettingsError
+from lab.bench.plan import Plan, in_order, job_command, pyperf_command
 from lab.bench.point import LOOPS, Job, Point, Profile
 from lab.bench.record import RunInfo, Settings
 from lab.bench.results import RunFolder

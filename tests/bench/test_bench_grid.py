@@ -4,11 +4,11 @@ import msgspec
 import pytest
 
 from lab.bench.command import within
-from lab.bench.driver import Plan
 from lab.bench.grid import BUDGETS_S, find_point, planned_s, profile
 from lab.bench.knob_grid import knob_points
 from lab.bench.limits import SettingsError, check_failover, check_settings
 from lab.bench.peer_grid import peer_points
+from lab.bench.plan import Plan
 from lab.bench.point import LOOPS, PROFILES, SUITES
 from lab.bench.speed_grid import SPEED_BUDGETS_S
 

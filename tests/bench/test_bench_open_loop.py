@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from bench_fakes import SESSION, FakeLoad, FakeTarget, FakeWindow, replicas_of
 
-from lab.bench.driver import in_words
+from lab.bench.ledger import in_words
 from lab.bench.record import Settings
 from lab.bench.summary import summary
 from lab.bench.trial import run_trial

@@ -6,7 +6,7 @@ from array import array
 import pytest
 from bench_fakes import SESSION, FakeLoad, FakeTarget, FakeWindow, a_history, replicas_of
 
-from lab.bench.driver import in_words
+from lab.bench.ledger import in_words
 from lab.bench.progress import Lines
 from lab.bench.record import Settings
 from lab.bench.summary import summary
