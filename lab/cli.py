@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from lab import cli_sim
+from lab import cli_hosts, cli_sim
 from lab.bench.record import Settings
 
 DEFAULTS = Settings()
@@ -278,14 +278,16 @@ def soak(as_json: bool, data_dir: Path | None, results: Path, reports: Path, nam
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="a reference pipeline to run beside ours in speed, see lab/bench/reference.py",
 )
+@cli_hosts.OPTION
 @RESULTS
 @REPORTS
-def bench(results: Path, reports: Path, **asked: Any) -> int:
+def bench(results: Path, reports: Path, hosts: Path | None, **asked: Any) -> int:
     """Measure a whole profile, then write results/NAME/ and reports/NAME/."""
     from lab.bench.command import run_bench
     from lab.report.build import build_report
 
-    outcome = run_bench(results, argv=tuple(sys.argv[1:]), **asked)
+    with cli_hosts.fleet(hosts, asked["data_dir"], asked["prototype"]) as machines:
+        outcome = run_bench(results, argv=cli_hosts.argv_of(sys.argv[1:], hosts), machines=machines, **asked)
     report = build_report(outcome.folder, reports)
     for line in (*report.sentences, *report.printed):
         click.echo(line)

@@ -55,10 +55,11 @@ TABLE: dict[str, tuple[str, ...]] = {
     # floors measure the parts themselves
     "lab.bench.floors": ("lab.transport", "lab.service"),
     # experiments on several machines: agents behind Dask workers, and what is run by them
-    "lab.hosts": ("lab.cluster", "lab.bench", "lab.targets"),
+    "lab.hosts": ("lab.cluster", "lab.bench", "lab.targets", "lab.transport"),
     "lab.report": ("lab.bench.record", "lab.networks", "workloads"),
     "lab.cli": EVERYTHING,
     "lab.cli_sim": ("lab.sim", "lab.bench"),
+    "lab.cli_hosts": ("lab.hosts", "lab.cluster"),
     "lab.__main__": EVERYTHING,
     "lab": (),
 }

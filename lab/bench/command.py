@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -14,7 +15,8 @@ from lab.bench.limits import SettingsError, check_settings, workload_settings
 from lab.bench.placement import available_cpus, check_placement
 from lab.bench.plan import Plan
 from lab.bench.point import SUITES
-from lab.bench.progress import reporter
+from lab.bench.progress import Reporter, reporter
+from lab.bench.record import RunInfo
 from lab.bench.reference import reference_jobs
 from lab.bench.results import RunFolder, default_name
 from lab.bench.systems import missing_targets
@@ -25,6 +27,40 @@ class Outcome(msgspec.Struct, frozen=True):
 
     folder: Path
     failures: list[str]
+
+
+class Measuring(Protocol):
+    """What measures a plan (`lab.bench.driver.Bench`)."""
+
+    @property
+    def failures(self) -> list[str]:
+        """One line each."""
+
+    def measure(self) -> RunInfo: ...
+
+
+class Machines(Protocol):
+    """Where it is measured."""
+
+    @property
+    def cpus(self) -> int:
+        """As many as there are at least."""
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """The targets that cannot be measured, with what is missing."""
+
+    def bench(self, plan: Plan, folder: RunFolder, shown: Reporter) -> Measuring: ...
+
+
+class ThisMachine:
+    """Implements `Machines`."""
+
+    def __init__(self) -> None:
+        self.cpus, self.missing = len(available_cpus()), missing_targets()
+
+    def bench(self, plan: Plan, folder: RunFolder, shown: Reporter) -> Bench:
+        return Bench(plan, folder, shown)
 
 
 def run_bench(
@@ -40,8 +76,10 @@ def run_bench(
     death_detection: str,
     data_dir: Path | None,
     prototype: Path | None = None,
+    machines: Machines | None = None,
 ) -> Outcome:
     """Measure; `results` gets a new folder.  What ends it early is raised, and stderr says what was kept."""
+    machines = machines or ThisMachine()
     overrides: dict[str, object] = {**workload_settings(workload), "death_detection": death_detection}
     overrides.pop("reads", None)  # an axis of the grid, as are voters, durability and attachment
     if distribution is not None:
@@ -54,18 +92,18 @@ def run_bench(
     plan = Plan(profile=chosen, only=suites, overrides=overrides, seed=seed, data_dir=data_dir, argv=argv)
     for point in plan.points:
         check_settings(point.settings)
-    plan, left_out = within(plan, len(available_cpus()), missing_targets())
+    plan, left_out = within(plan, machines.cpus, machines.missing)
     for line in left_out:
         sys.stderr.write(f"lab: {line}\n")
-    run = Bench(plan, RunFolder.create(results, name or default_name()), reporter())
-    folder = run.folder.path
+    created = RunFolder.create(results, name or default_name())
+    run, folder = machines.bench(plan, created, reporter()), created.path
     try:
         run.measure()
     except (Interrupted, OSError):
         sys.stderr.write(f"lab: partial results are in {folder}; `python -m lab report {folder}` shows them\n")
         raise
     sys.stderr.write(f"100%  measured: results are in {folder}; now the report\n")
-    return Outcome(run.folder.path, run.failures)
+    return Outcome(folder, run.failures)
 
 
 def within(plan: Plan, cpus: int, missing: Mapping[str, str]) -> tuple[Plan, list[str]]:

@@ -10,6 +10,7 @@ Schema history
    Settings has `arrivals`, TrialRecord `open_loop`; `client_lag_us` is without waiting for operations in flight.
 3: Settings has `network_digest`, `loss`, `delay_ms`, `voter_sites`, `observer_sites` and `client_sites`, both records
    `sites`.
+   Both records `host`, RunInfo `hosts`: measured by one of several machines.
 """
 
 from typing import Any
@@ -216,6 +217,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     machine: Machine
     commit: str = "unknown"
     dirty: bool = False
+    host: str = ""  # of a run over several machines: which of them measured this
     pyperf: PyperfLink | None = None
     anatomy: Anatomy | None = None  # with settings.anatomy
     network_stats: dict[str, Any] = {}
@@ -244,6 +246,7 @@ class FailoverRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     machine: Machine
     commit: str = "unknown"
     dirty: bool = False
+    host: str = ""  # of a run over several machines: which of them measured this
     pyperf: PyperfLink | None = None
 
 
@@ -429,5 +432,6 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     dirty: bool = False
     seed: int  # of the grid's interleaved order
     rounds: dict[str, int]  # finished rounds per suite
+    hosts: dict[str, Machine] = {}  # by name, if several machines measured; `machine` is then the first one
     finished: bool  # False: interrupted, or still going on
     failures: list[str] = []  # measurements that left nothing, or failed their checks, one line each

@@ -124,13 +124,17 @@ def encode_record(record: AnyRecord) -> bytes:
 
 def append_record(path: Path, record: AnyRecord) -> None:
     """Add one line in one write; concurrent writers do not mix, and a write that finds no space leaves no half line."""
-    line = encode_record(record) + b"\n"
+    append_lines(path, encode_record(record) + b"\n")
+
+
+def append_lines(path: Path, lines: bytes) -> None:
+    """Add whole lines in one write, as `append_record` does."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # only so that taking back a short write cannot hit another's line
         size = os.fstat(descriptor).st_size
-        written = os.write(descriptor, line)
-        if written < len(line):
+        written = os.write(descriptor, lines)
+        if written < len(lines):
             os.ftruncate(descriptor, size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:

@@ -246,7 +246,7 @@ class Agent:
 
 def main(arguments: Sequence[str]) -> int:
     for deaf_to in (signal.SIGINT, signal.SIGHUP):  # a Ctrl-C where the Dask worker runs is the worker's to handle
-        signal.signal(deaf_to, signal.SIG_IGN)
+        signal.signal(deaf_to, lambda *_: None)  # not SIG_IGN, which children inherit
     stream = socket.socket(fileno=int(arguments[0]))
     stream.set_inheritable(False)
     try:

@@ -18,6 +18,7 @@ from typing import Annotated
 
 import msgspec
 
+from lab.cluster.errors import ClusterError
 from lab.transport.seal import is_loopback
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -27,7 +28,7 @@ FILE_BYTES_MAX = 1 << 20
 Count = Annotated[int, msgspec.Meta(ge=0, le=64)]
 
 
-class HostsError(ValueError):
+class HostsError(ClusterError):
     """The file cannot be used: names it, the field, what was found and what is allowed."""
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from lab.bench.machine import describe_commit, describe_machine
 from lab.bench.record import Machine
+from lab.bench.systems import missing_targets
 from lab.cluster.errors import ClusterError
 from lab.cluster.host_file import Host, Hosts
 from lab.cluster.host_link import HostLink
@@ -24,12 +25,13 @@ class About(msgspec.Struct, frozen=True):
     machine: Machine
     commit: str
     dirty: bool
+    missing: dict[str, str]  # targets that cannot be measured there, with what is missing
 
 
 def describe_host(data_dir: str) -> bytes:
     """Runs in the worker."""
     commit, dirty = describe_commit()
-    return msgspec.json.encode(About(describe_machine(Path(data_dir)), commit, dirty))
+    return msgspec.json.encode(About(describe_machine(Path(data_dir)), commit, dirty, missing_targets()))
 
 
 class HostPool:

@@ -130,6 +130,11 @@ def threats(run: Run) -> list[str]:
         "Intervals cover what varied between processes of this run, not another day, kernel or machine; with many "
         "comparisons a few 95 % intervals miss.",
     ]
+    if info.hosts:
+        found[0] += (
+            f" Spread over {len(info.hosts)} machines ({', '.join(info.hosts)}): every trial ran on one of them alone, "
+            "every round of a suite too, and all rounds of a suite on machines that are alike."
+        )
     if any(transport != "shm" for transport in _of(run, "transport")):
         found[1] = "All servers are on one host: latency and elections would differ across machines."
     if max(run.info.rounds.values(), default=1) == 1:

@@ -37,7 +37,7 @@ class Dask:
         process.wait(DEADLINE_S)
 
     def address(self) -> str:
-        wait_until(self._file.exists, "the scheduler has said where it listens")
+        wait_until(lambda: self._file.exists() and self._file.read_text().endswith("}"), "the scheduler listens")
         return str(json.loads(self._file.read_text())["address"])
 
     def hosts(self, *names: str) -> Hosts:

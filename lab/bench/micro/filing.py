@@ -21,7 +21,7 @@ def next_round(run: Path) -> Iterator[Path]:
     """A file to append one round to; it becomes the run's unless the round is left by an exception."""
     folder = run / "pyperf"
     kept, part = folder / FILE, folder / f".{FILE}.part"
-    _keep_reference(run)
+    keep_reference(run)
     part.unlink(missing_ok=True)
     if kept.exists():
         shutil.copyfile(kept, part)
@@ -32,7 +32,7 @@ def next_round(run: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _keep_reference(run: Path) -> None:
+def keep_reference(run: Path) -> None:
     """What was the last reference when this run was measured: its report says what has changed since."""
     last, copy = run.parent / REFERENCE / "pyperf" / FILE, run / "pyperf" / REFERENCE_FILE
     if last.exists() and last.parent != copy.parent and not copy.exists():
