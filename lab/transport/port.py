@@ -48,6 +48,18 @@ class DatagramChannel(Protocol):
     def clear_queue(self) -> None: ...
 
 
+class DatagramSocket(Protocol):
+    """What the port needs of its socket (see lab.transport.udp.UdpSocket)."""
+
+    def fileno(self) -> int: ...
+    def send(self, datagrams: Sequence[bytes], address: Address) -> None: ...
+    def has_input(self) -> bool: ...
+    def receive(self) -> list[bytes]: ...
+    @property
+    def counters(self) -> dict[str, int]: ...
+    def close(self) -> None: ...
+
+
 class Carrier(Protocol):
     """Takes datagrams to the other end of one link, or loses them."""
 
@@ -126,9 +138,14 @@ def _make_seal(key: bytes) -> "Seal":
 class Port:
     """Nothing here blocks.  One turn of a process: `receive`, its own work, `flush`, then wait until `deadline_ns`."""
 
-    def __init__(self, bound: socket.socket | None, key: bytes, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        bound: socket.socket | DatagramSocket | None,
+        key: bytes,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         """Takes over the socket.  With a `key` (32 bytes) everything over it carries a tag; rings carry none."""
-        self._udp = UdpSocket(bound) if bound is not None else None
+        self._udp = UdpSocket(bound) if isinstance(bound, socket.socket) else bound
         self._seal = _make_seal(key) if key else None
         self._clock = clock
         self._members: list[_Member] = []
