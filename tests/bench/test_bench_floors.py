@@ -8,7 +8,7 @@ import orjson
 import pytest
 from bench_fakes import ENVIRONMENT
 
-from lab.bench.floors import codec, datagrams, disk, hop, ring
+from lab.bench.floors import codec, datagrams, disk, hop, ring, window
 from lab.bench.floors.light import Inspector, cycle_of
 from lab.bench.floors.pair import placements
 from lab.bench.probe import Probe, Where, median_bounds, quantile, record_of
@@ -54,6 +54,19 @@ def test_bare_datagrams_are_counted_and_compared_both_ways(where):
     assert [probe.findings for probe in probes] == [[]] * 5
     assert all(min(probe.samples) > 0 for probe in probes)
     assert all(probe.facts["cpu_us_per_mib"] > 0 for probe in probes[:3])
+
+
+@pytest.mark.process
+def test_a_reliable_link_carries_the_same_over_sockets_with_and_without_tags(where):
+    probes = list(window.measure(where, windows=2, trips=20))
+    assert [(probe.name, probe.unit) for probe in probes] == [
+        ("light/window/1400", "MiB/s"), ("light/window/60000", "MiB/s"),
+        ("light/window-sealed/1400", "MiB/s"), ("light/window-sealed/60000", "MiB/s"),
+        ("light/window/trip-asleep", "µs"), ("light/window/trip-awake", "µs"),
+    ]  # fmt: skip
+    assert [probe.findings for probe in probes] == [[]] * 6
+    assert all(max(probe.samples) > 0 for probe in probes)
+    assert all(probe.facts["cpu_us_per_mib"] > 0 for probe in probes[:4])
 
 
 MESSAGES = cycle_of(20)
@@ -114,7 +127,7 @@ def test_a_floor_that_there_is_not_is_one_line():
         capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr == "lab: 'ceiling' is no floor, allowed: hop, disk, ring, codec, datagrams\n"
+    assert done.stderr == "lab: 'ceiling' is no floor, allowed: hop, disk, ring, codec, datagrams, window\n"
 
 
 @pytest.mark.parametrize(("n", "bounds"), [

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -42,6 +43,8 @@ def forked(partner: Callable[[], None], cpus: tuple[set[int], set[int]]) -> Iter
             die_with_parent(here)
             os.sched_setaffinity(0, cpus[1])
             partner()
+        except Exception:  # noqa: BLE001 (whatever it is: said here, or never, as this process ends)
+            traceback.print_exc()
         finally:
             os._exit(0)
     try:
