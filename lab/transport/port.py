@@ -13,23 +13,13 @@ from lab.transport.errors import CorruptFrameError
 from lab.transport.udp import Address, UdpSocket
 
 if TYPE_CHECKING:
+    from lab.transport.association import Association
     from lab.transport.seal import Seal
     from lab.transport.shaping import Shaper
 
 PREFIX_BYTES = 8
 READS_MAX = 64  # of one `receive`: whatever floods the socket, the process goes on with its other work
 BURSTS_MAX = 16  # of one association in one `flush`, each of some 64 KiB
-
-
-class Session(Protocol):
-    """What the port needs of an association (see lab.transport.association)."""
-
-    prefixes: tuple[bytes, ...]
-
-    def on_datagrams(self, datagrams: Sequence[bytes], now: int) -> None: ...
-    def datagrams_to_send(self, now: int) -> list[bytes]: ...
-    def next_timeout(self) -> int | None: ...
-    def close(self) -> list[bytes]: ...
 
 
 class DatagramChannel(Protocol):
@@ -123,7 +113,7 @@ class _Member:
 
     __slots__ = ("carrier", "prefixes", "ring", "session", "shaper")
 
-    def __init__(self, session: Session, carrier: Carrier, shaper: "Shaper | None") -> None:
+    def __init__(self, session: "Association", carrier: Carrier, shaper: "Shaper | None") -> None:
         self.session, self.carrier, self.shaper = session, carrier, shaper
         self.ring = carrier if isinstance(carrier, RingCarrier) else None
         self.prefixes: tuple[bytes, ...] = ()  # under which it can be found; those of `session` as of its last step
@@ -161,7 +151,7 @@ class Port:
 
     # -- associations come and go --------------------------------------------------------------------
 
-    def add(self, association: Session, carrier: Carrier, shaper: "Shaper | None") -> None:
+    def add(self, association: "Association", carrier: Carrier, shaper: "Shaper | None") -> None:
         """From now on `association` lives here; `shaper` holds what comes in for it (None: it arrives as it comes)."""
         member = _Member(association, carrier, shaper)
         self._members.append(member)
@@ -169,10 +159,10 @@ class Port:
         if member.ring is not None:
             self._rings.append(member.ring)
 
-    def remove(self, association: Session) -> None:
+    def remove(self, association: "Association") -> None:
         """End `association`, telling the other end; what its shaper holds is lost.  KeyError if it is not here."""
         member = self._member(association)
-        if farewell := association.close():
+        if farewell := association.close(self._clock()):
             member.carrier.send(farewell)
         self._members.remove(member)
         for prefix in member.prefixes:
@@ -183,11 +173,11 @@ class Port:
             self._ring_lost += member.ring.lost
             self._ring_corrupt += member.ring.is_corrupt
 
-    def set_shaper(self, association: Session, shaper: "Shaper | None") -> None:
+    def set_shaper(self, association: "Association", shaper: "Shaper | None") -> None:
         """Another shaper for what comes in from now on; what the former one holds is lost."""
         self._member(association).shaper = shaper
 
-    def _member(self, association: Session) -> _Member:
+    def _member(self, association: "Association") -> _Member:
         for member in self._members:
             if member.session is association:
                 return member

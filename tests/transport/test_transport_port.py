@@ -50,7 +50,7 @@ class Session:
     def next_timeout(self) -> int | None:
         return 0 if self.bursts else self.timeout
 
-    def close(self) -> list[bytes]:
+    def close(self, now: int) -> list[bytes]:
         self.closed = True
         return [b"close of " + self.prefixes[0]]
 
