@@ -72,13 +72,21 @@ DEATH_DETECTION = _option(
 )
 WAIT = _option("wait", "what a process does with nothing to do", type=click.Choice(["adaptive", "blocking", "spin"]))
 RELAYS = _option("relays", "followers that relay to the observers; 0: the leader sends to each", type=int)
+DATAGRAMS = _options(
+    _option("udp_mtu", "bytes of a datagram; up to 65000 on loopback", type=int),
+    _option("sealed", "every datagram carries a tag, by a key drawn for the run", type=bool),
+)
+LINKS = _options(
+    _option("transport", "links between servers and to clients", type=click.Choice(["shm", "udp"])), DATAGRAMS
+)
 ENSEMBLE = _options(
     _option("target", "the system to measure; null is one server that only answers",
             type=NotYet(["own", "null", "zookeeper"])),
     _option("voters", "servers that vote", type=int),
     _option("observers", "servers that only learn", type=int),
-    _option("transport", "links between servers; zookeeper's are tcp  [default: shm]", default=None,
-            show_default=False, type=NotYet(["shm", "tcp"])),
+    _option("transport", "links between servers and to clients; zookeeper's are tcp  [default: shm]", default=None,
+            show_default=False, type=NotYet(["shm", "udp", "tcp"])),
+    DATAGRAMS,
     _option("durability", "of an acknowledged write", type=click.Choice(["fsync", "buffered", "memory"])),
     _option("seed", "of the workload and the servers", type=int),
     _option("attach", "servers that clients hold sessions to; nearest: by the network's round trips",
@@ -173,6 +181,7 @@ def failover(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
 @commands.command()
 @_option("voters", "servers that vote", type=int)
 @_option("observers", "servers that only learn", default=2, type=int)
+@LINKS
 @RELAYS
 @_option("durability", "of an acknowledged write", type=click.Choice(["fsync", "buffered"]))
 @WORKLOAD
@@ -216,6 +225,7 @@ def torture(as_json: bool, data_dir: Path | None, results: Path, reports: Path, 
 @commands.command()
 @_option("voters", "servers that vote", type=int)
 @_option("observers", "servers that only learn", default=1, type=int)
+@LINKS
 @_option("durability", "of an acknowledged write", type=click.Choice(["fsync", "buffered"]))
 @WORKLOAD
 @_workload_option("value_bytes", "size of a value", int)

@@ -20,10 +20,10 @@ TABLE: dict[str, tuple[str, ...]] = {
     "lab.transport": ("lab.faults",),
     "lab.service": ("lab.zab",),
     "lab.storage": ("lab.zab",),
-    "lab.client": ("lab.zab", "lab.service", "lab.transport"),
+    "lab.client": ("lab.zab", "lab.service", "lab.transport", "lab.faults"),
     "lab.client.history": ("lab.zab",),
     "workloads": ("lab.client.history",),
-    "lab.node": ("lab.zab", "lab.service", "lab.storage", "lab.transport"),
+    "lab.node": ("lab.zab", "lab.service", "lab.storage", "lab.transport", "lab.faults"),
     "lab.sim": ("lab.zab", "lab.service", "lab.storage", "lab.faults", "workloads", "lab.client.history"),
     # the supervisor speaks the control protocol, whose records live with the node; what it launches dies as a node does
     "lab.cluster": (

@@ -17,7 +17,10 @@ CPU_SHARE_LEAST = 0.001  # the kernel's: a millisecond in a second
 
 TARGETS = ("own", "null", "zookeeper")
 MARKING = ("own",)  # targets whose servers mark where a write passes
-TRANSPORTS = {"own": "shm", "null": "shm", "zookeeper": "tcp"}  # how each target's servers are linked
+TRANSPORTS = {  # how each target's servers can be linked; the first is the usual way
+    "own": ("shm", "udp"), "null": ("shm", "udp"), "zookeeper": ("tcp",)
+}  # fmt: skip
+UDP_MTU_LEAST, UDP_MTU_MOST = 576, 65_000
 DURABILITIES = {
     "own": ("fsync", "buffered", "memory"), "null": ("memory",), "zookeeper": ("fsync", "buffered")
 }  # fmt: skip
@@ -34,7 +37,7 @@ LOAD_FIELDS = (
     "arrivals", "placement", "fault", "repeats",
 )  # fmt: skip
 FOREIGN_FIELDS = {
-    "null": (*(field for field in LOAD_FIELDS if field not in ("fault", "repeats")), "wait"),
+    "null": (*(field for field in LOAD_FIELDS if field not in ("fault", "repeats")), "wait", "udp_mtu", "sealed"),
     "zookeeper": (*LOAD_FIELDS, "tick_ms", "sync_limit_ticks", "init_limit_ticks", "snap_count", "leader_serves"),
 }
 FOREIGN_FAULTS = {"zookeeper": ("crash", "freeze")}
@@ -69,7 +72,8 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "target": _one_of(*TARGETS),
     "voters": _between(1, SERVERS_MAX),
     "observers": _between(0, SERVERS_MAX - 1),
-    "transport": _one_of(*dict.fromkeys(TRANSPORTS.values())),
+    "transport": _one_of(*dict.fromkeys(transport for each in TRANSPORTS.values() for transport in each)),
+    "udp_mtu": _between(UDP_MTU_LEAST, UDP_MTU_MOST),
     "durability": _one_of(*DURABILITIES["own"]),
     "clients": _between(1, 64),
     "outstanding": _between(1, 1 << 16),
@@ -147,10 +151,11 @@ def check_settings(settings: Settings) -> Settings:
 def _check_target(settings: Settings) -> None:
     """What is possible for one target may not be for another."""
     target, usual = settings.target, Settings()
-    if settings.transport != TRANSPORTS[target]:
-        raise SettingsError(
-            f"--transport: {settings.transport!r}, allowed for the target {target}: {TRANSPORTS[target]}"
-        )
+    if settings.transport not in TRANSPORTS[target]:
+        allowed = " or ".join(TRANSPORTS[target])
+        raise SettingsError(f"--transport: {settings.transport!r}, allowed for the target {target}: {allowed}")
+    if settings.sealed and settings.transport != "udp":
+        raise SettingsError(f"--sealed: a link of the transport {settings.transport} has no tags, allowed: no")
     if settings.durability not in DURABILITIES[target]:
         allowed = " or ".join(DURABILITIES[target])
         raise SettingsError(f"--durability: {settings.durability!r}, allowed for the target {target}: {allowed}")
@@ -295,7 +300,7 @@ def soak_settings(typed: dict[str, Any]) -> Settings:
 
 def target_settings(target: str) -> dict[str, Any]:
     """The settings that come with a target."""
-    return {"target": target, "transport": TRANSPORTS[target]} if target in TRANSPORTS else {"target": target}
+    return {"target": target, "transport": TRANSPORTS[target][0]} if target in TRANSPORTS else {"target": target}
 
 
 def suited(target: str, fields: Mapping[str, Any], typed: Collection[str]) -> dict[str, Any]:

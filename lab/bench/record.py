@@ -11,6 +11,7 @@ Schema history
 3: Settings has `network_digest`, `loss`, `delay_ms`, `voter_sites`, `observer_sites` and `client_sites`, both records
    `sites`.
    Both records `host`, RunInfo `hosts`: measured by one of several machines.
+   Settings has `udp_mtu` and `sealed`, and `transport` may be udp; `network_stats` are counters of datagrams.
 """
 
 from typing import Any
@@ -141,7 +142,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     target: str = "own"
     voters: int = 3
     observers: int = 0
-    transport: str = "shm"
+    transport: str = "shm"  # of links between servers and to clients
+    udp_mtu: int = 1400  # a whole datagram, less headers of UDP and IP; also of a shaped link over shared memory
+    sealed: bool = False  # every datagram over UDP carries a tag
     durability: str = "fsync"
     workload: str = "read_mix"
     reads: float = 0.0
@@ -220,7 +223,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     host: str = ""  # of a run over several machines: which of them measured this
     pyperf: PyperfLink | None = None
     anatomy: Anatomy | None = None  # with settings.anatomy
-    network_stats: dict[str, Any] = {}
+    network_stats: dict[str, int] = {}  # of datagrams, all servers together; of srtt_ns and cwnd_bytes the greatest
     sites: dict[str, str] = {}  # at which `server 1`, `client 0` ... stood; empty: no network
 
 

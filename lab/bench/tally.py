@@ -92,6 +92,22 @@ def used(before: Sequence[Usage], after: Sequence[Usage], roles: Mapping[int, st
     return found
 
 
+NETWORK_GAUGES = ("srtt_ns", "cwnd_bytes")  # how something is, not how often it happened
+
+
+def network_stats(before: Sequence[Usage], after: Sequence[Usage]) -> dict[str, int]:
+    """What all servers together counted of datagrams between two looks; of gauges the greatest, at the second look."""
+    earlier = {usage.server: usage.network for usage in before}
+    found: dict[str, int] = {}
+    for usage in after:
+        for name, value in usage.network.items():
+            if name in NETWORK_GAUGES:
+                found[name] = max(found.get(name, 0), value)
+            else:
+                found[name] = found.get(name, 0) + value - earlier.get(usage.server, {}).get(name, 0)
+    return found
+
+
 def common_digest(replicas: Sequence[ReplicaState]) -> str:
     """The digest of the replicas that are furthest ahead, in hex; empty if they have none or differ."""
     newest = max((replica.applied_zxid for replica in replicas), default=0)

@@ -18,7 +18,7 @@ from lab.bench.placement import Placed, available_cpus, check_placement
 from lab.bench.progress import Reporter, Silent
 from lab.bench.record import Anatomy, Checks, OpenLoop, PyperfLink, Settings, TrialRecord
 from lab.bench.results import now_text
-from lab.bench.tally import Nanoseconds, common_digest, completed, outcomes, unknown_writes, used
+from lab.bench.tally import Nanoseconds, common_digest, completed, network_stats, outcomes, unknown_writes, used
 from lab.bench.trace_file import check_writable, write_trace
 from lab.client.history import History, Kind, Outcome, ReplicaState
 from lab.networks import Layout
@@ -203,6 +203,7 @@ def _measured(settings: Settings, seen: _Seen) -> dict[str, Any]:
         "budget": seen.budget,
         "cpus": seen.cpus,
         "digest": common_digest(seen.replicas),
+        "network_stats": network_stats(seen.before, seen.after),
     }
 
 

@@ -5,7 +5,8 @@ import select
 import time
 from collections.abc import Callable
 
-from lab.client.control import Attach, Detach, Welcome, decode_control
+from lab.client.control import Attach, Detach, Reshape, Welcome, decode_control
+from lab.transport import link as transport
 from lab.transport.bell import Bell
 from lab.transport.control import ControlSocket
 from lab.transport.shm import CLIENT_CHANNELS, AttachedLink
@@ -23,14 +24,12 @@ class LinksError(Exception):
 class Link:
     """One link to one incarnation of one server."""
 
-    def __init__(self, attach: Attach, fds: list[int]) -> None:
-        """Takes over the four descriptors."""
-        memory, bell_event, bell_page, self.life_fd = fds
+    def __init__(self, attach: Attach, over: transport.Link) -> None:
+        """Takes over `over`, which has one channel."""
         self.server, self.incarnation = attach.name, attach.incarnation
-        self._link = AttachedLink(
-            (memory, bell_event, bell_page), CLIENT_CHANNELS, attach.side, queue_bytes_max=QUEUE_BYTES_MAX
-        )
-        (self.channel,) = self._link.channels
+        self._over = over
+        (self.channel,) = over.channels
+        self.flush: Callable[[], object] = self.channel.flush  # let what was sent leave
         self.is_cut = False  # by Detach: what was under way is gone
         self.ended_by = f"the link to server {attach.name} ended"
 
@@ -44,15 +43,14 @@ class Link:
 
     def has_ended(self) -> bool:
         """Whether the server closed it and everything it had sent was received."""
-        return self._link.has_ended()
+        return self._over.has_ended()
 
     def is_ending(self) -> bool:
         """Whether the server closed it, though something may be left to receive."""
-        return self._link.is_ending()
+        return self._over.is_ending()
 
     def close(self) -> None:
-        self._link.close()
-        os.close(self.life_fd)
+        self._over.close()
 
 
 class Endpoint:
@@ -62,23 +60,19 @@ class Endpoint:
     there to be received, unless the link was cut.
     """
 
-    def __init__(self, control: ControlSocket, wait: Wait = Wait.ADAPTIVE) -> None:
-        """Takes over `control`.  Blocks for the welcome, at most WELCOME_TIMEOUT_S; raises LinksError."""
+    def __init__(self, control: ControlSocket, welcome: Welcome, life_fd: int, bell: Bell, waiter: Waiter) -> None:
+        """Takes over everything; `welcome` is the first record that came from `control`."""
         self._control = control
-        try:
-            welcome, (event, page, self._life) = _receive_welcome(control)
-        except BaseException:
-            control.close()
-            raise
+        self._life = life_fd
         self.client, self.servers = welcome.client, welcome.servers
-        self._bell = Bell.adopt(event, page)
-        self._waiter = Waiter(self._bell, wait)
+        self._bell, self._waiter = bell, waiter
         control.set_blocking(False)
         self._waiter.add(control.fileno())
         self.links: dict[int, Link] = {}
+        self.pull: Callable[[], None] | None = None  # to be called before links are received from
         self.on_up: Callable[[Link], None] = lambda link: None  # noqa: ARG005 - until somebody listens
         self.on_down: Callable[[Link], None] = lambda link: None  # noqa: ARG005
-        self._by_life: dict[int, Link] = {}
+        self._life_fds: dict[int, int] = {}  # by server
         self._watched: set[int] = set()
         self._timer: Timer | None = None
         self._may_have_ended = False  # some link: a fresh one, or one of which something is still to be received
@@ -130,6 +124,8 @@ class Endpoint:
         for link in self.links.values():
             link.close()
         self.links.clear()
+        for life_fd in self._life_fds.values():
+            os.close(life_fd)
         if self._timer is not None:
             self._timer.close()
         self._waiter.close()
@@ -144,8 +140,8 @@ class Endpoint:
         """
         foreign = []
         for fd in ready:  # ends of processes before the control socket: a new link may reuse an old one's descriptor
-            if fd in self._by_life:
-                self._remove(self._by_life[fd])
+            if fd in self._life_fds.values():
+                self._on_death(next(server for server, life_fd in self._life_fds.items() if life_fd == fd))
             elif self._timer is not None and fd == self._timer.fileno():
                 self._timer.clear()
             elif fd in self._watched:
@@ -164,30 +160,69 @@ class Endpoint:
                 raise LinksError("the ensemble's supervisor is gone")
             record, fds = decode_control(received[0]), received[1]
             if isinstance(record, Attach):
-                self._add(Link(record, fds))
+                self._attach(record, fds)
             elif isinstance(record, Detach) and record.name in self.links:
                 self.links[record.name].is_cut = True
                 self._remove(self.links[record.name])
+            elif isinstance(record, Reshape):
+                self._reshape(record)
+
+    def _attach(self, attach: Attach, fds: list[int]) -> None:
+        """A fresh link; takes over the four descriptors."""
+        if attach.name in self.links:
+            self._remove(self.links[attach.name])
+        memory, bell_event, bell_page, life_fd = fds
+        rings = (memory, bell_event, bell_page)
+        over = AttachedLink(rings, CLIENT_CHANNELS, attach.side, queue_bytes_max=QUEUE_BYTES_MAX)
+        self._watch_life(attach.name, life_fd)
+        self._may_have_ended = True
+        self._add(Link(attach, over))
+
+    def _reshape(self, reshape: Reshape) -> None:
+        raise LinksError(f"{reshape}: the links of this process carry frames, which have no shape")
+
+    def _on_death(self, server: int) -> None:
+        """The process of this server has ended."""
+        self._remove(self.links[server])
+
+    def _watch_life(self, server: int, life_fd: int) -> None:
+        self._life_fds[server] = life_fd
+        self._waiter.add(life_fd)
+
+    def _unwatch_life(self, server: int) -> None:
+        life_fd = self._life_fds.pop(server, None)
+        if life_fd is not None:
+            self._waiter.remove(life_fd)
+            os.close(life_fd)
 
     def _add(self, link: Link) -> None:
-        old = self.links.get(link.server)
-        if old is not None:
-            self._remove(old)
-        self.links[link.server] = self._by_life[link.life_fd] = link
-        self._may_have_ended = True
-        self._waiter.add(link.life_fd)
+        self.links[link.server] = link
         self.on_up(link)
 
     def _remove(self, link: Link) -> None:
-        del self.links[link.server], self._by_life[link.life_fd]
-        self._waiter.remove(link.life_fd)
+        del self.links[link.server]
+        self._unwatch_life(link.server)
         self.on_down(link)
         link.close()
 
 
 def open_endpoint(fd: int, wait: Wait = Wait.ADAPTIVE) -> Endpoint:
-    """The links of this process, over the control socket that it inherited as `fd`."""
-    return Endpoint(ControlSocket.adopt(fd), wait)
+    """The links of this process, over the control socket that it inherited as `fd`.
+
+    Blocks for the welcome, at most WELCOME_TIMEOUT_S; raises LinksError.
+    """
+    control = ControlSocket.adopt(fd)
+    try:
+        welcome, (event, page, life_fd, *sockets) = _receive_welcome(control)
+    except BaseException:
+        control.close()
+        raise
+    bell = Bell.adopt(event, page)
+    if welcome.datagrams is None:
+        return Endpoint(control, welcome, life_fd, bell, Waiter(bell, wait))
+    from lab.client.datagram_links import open_datagram_endpoint  # only where it is needed
+
+    return open_datagram_endpoint(control, welcome, life_fd, bell, sockets, wait)
 
 
 def _receive_welcome(control: ControlSocket) -> tuple[Welcome, list[int]]:

@@ -73,7 +73,7 @@ class SessionPool:
         if not session.outstanding:
             self._progress[index] = True
         session.sent(len(requests))
-        link.channel.flush()
+        link.flush()
         return True
 
     def receive(self) -> list[Arrival]:
@@ -82,6 +82,8 @@ class SessionPool:
         A frame of n replies answers the session's n oldest outstanding requests; a loss makes all of them unknown.
         Raises BrokenReplyError if a server answers what was not asked.
         """
+        if self.endpoint.pull is not None:
+            self.endpoint.pull()
         arrived, self._arrived = self._arrived, []
         for index, link in enumerate(self._links):
             if link is not None:
@@ -182,7 +184,7 @@ class SessionPool:
                     link = self._links[index] = self.endpoint.links[server]
                     self._progress[index] = True
                     link.channel.send(encode_frame([session.connect(server)]))
-                    link.channel.flush()
+                    link.flush()
 
     def _choose(self, index: int, taken: set[int]) -> int | None:
         free = sorted(set(self.endpoint.links) - taken)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.cluster.process import Child, start_child
-from lab.cluster.wiring import Endpoint
+from lab.cluster.wiring import Endpoint, Wiring
 from lab.node.control import Transition, Welcome
 from lab.transport.bell import Bell
 from lab.transport.control import ControlSocket
@@ -68,7 +68,7 @@ class LoadProcess(Endpoint):
     Its end is seen as the end of a pipe, whose other end travels to it in Welcome and is held by nobody else.
     """
 
-    def __init__(self, number: int, servers: list[tuple[int, str]]) -> None:
+    def __init__(self, number: int, servers: list[tuple[int, str]], wiring: Wiring) -> None:
         """`servers` are all members of the ensemble, each with "voter" or "observer"."""
         control, its_end = ControlSocket.pair()
         super().__init__("client", number, new_incarnation(), control, Bell.create())
@@ -77,8 +77,9 @@ class LoadProcess(Endpoint):
         control.set_blocking(False)
         self.life_fd, held_by_process = os.pipe()
         try:
-            welcome = Welcome(number, self.incarnation, servers)
-            self.send(welcome, (self.bell.event_fd, self.bell.page_fd, held_by_process))
+            welcome = Welcome(number, self.incarnation, servers, wiring.datagrams)
+            with wiring.socket_of(self) as fds:
+                self.send(welcome, (self.bell.event_fd, self.bell.page_fd, held_by_process, *fds))
         except BaseException:
             self.close()
             os.close(self.inherited_fd)

@@ -7,7 +7,17 @@ import msgspec
 
 from lab.faults import Shape
 from lab.networks import Network
-from lab.node.config import ConfigError, DeathDetection, Durability, NodeConfig, SnapRetainCount, Wait, ZabConfig
+from lab.node.config import (
+    ConfigError,
+    DeathDetection,
+    Durability,
+    NodeConfig,
+    SnapRetainCount,
+    Transport,
+    UdpMtuBytes,
+    Wait,
+    ZabConfig,
+)
 
 Place = tuple[str, int]  # a process: "server" or "client", and its number
 
@@ -19,6 +29,9 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tick_ms: int = 100
     durability: Durability = Durability.FSYNC
     death_detection: DeathDetection = DeathDetection.PIDFD
+    transport: Transport = Transport.SHM
+    sealed: bool = False  # every datagram of the transport udp carries a tag, by a key drawn for the run
+    udp_mtu_bytes: UdpMtuBytes = 1400
     wait: Wait = Wait.ADAPTIVE
     seed: int = 1
     data_dir: str | None = None  # the run's private folder goes in here; None: into /var/tmp
@@ -47,7 +60,14 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         shape = self.network.shape(self.site_of(source), self.site_of(target))
         return None if shape.does_nothing else shape
 
-    def node_config(self, server: int, incarnation: int, data_dir: str, *, initialize: bool) -> NodeConfig:
+    @property
+    def carries_datagrams(self) -> bool:
+        """Whether links carry datagrams: then they can be shaped, and a silence ends their sessions."""
+        return self.network is not None or self.transport is Transport.UDP
+
+    def node_config(
+        self, server: int, incarnation: int, data_dir: str, *, initialize: bool, udp_key: bytes = b""
+    ) -> NodeConfig:
         """One server's settings for one start."""
         return NodeConfig(
             me=server,
@@ -56,6 +76,10 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             tick_ms=self.tick_ms,
             durability=self.durability,
             death_detection=self.death_detection,
+            transport=self.transport,
+            shapes_links=self.network is not None,
+            udp_key=udp_key,
+            udp_mtu_bytes=self.udp_mtu_bytes,
             wait=self.wait,
             data_dir=data_dir,
             initialize=initialize,

@@ -27,6 +27,8 @@ from lab.cluster.room import give_room, take_room
 from lab.cluster.run_folder import RunFolder, refuse_volatile
 from lab.cluster.serving import describe, leader_of
 from lab.cluster.spec import ClusterSpec
+from lab.cluster.wiring import Wiring
+from lab.faults import Shape
 from lab.node.config import Durability
 from lab.node.control import Configure, GetStatus, Inspect, Inspected, Status, TakeMarks, TakeSnapshot, Transition
 
@@ -45,7 +47,8 @@ class Cluster:
         self.spec = spec
         self.members: tuple[int, ...] = spec.zab.members
         self._command = server_command
-        self._network = Network()
+        self._wiring = Wiring(spec)
+        self._network = Network(spec, self._wiring)
         self._servers = self._network.servers
         self._loads = self._network.loads
         self._endings = Endings()
@@ -142,8 +145,11 @@ class Cluster:
         server = Server(number, self._command, self._folder_made().log_file(f"server-{number}"))
         try:
             self._janitor.owns_process(server.child.pid)
-            config = self.spec.node_config(number, server.incarnation, str(data), initialize=is_new)
-            server.send(Configure(config), (server.bell.event_fd, server.bell.page_fd))
+            config = self.spec.node_config(
+                number, server.incarnation, str(data), initialize=is_new, udp_key=self._wiring.key
+            )
+            with self._wiring.socket_of(server) as fds:
+                server.send(Configure(config), (server.bell.event_fd, server.bell.page_fd, *fds))
             self._network.add_server(server)
         except BaseException:
             self._servers.pop(number, None)
@@ -235,8 +241,22 @@ class Cluster:
         self._network.partition(groups)
         return at_ns
 
+    def cut(self, source: int, target: int) -> int:
+        """Let nothing that `source` sends to `target` arrive, while the other direction works."""
+        self._check_way(source, target)
+        at_ns = time.monotonic_ns()
+        self._network.cut_way(source, target)
+        return at_ns
+
+    def reshape(self, source: int, target: int, shape: Shape | None) -> int:
+        """From now on this is done to what `source` sends to `target`; None: what was done to it at first."""
+        self._check_way(source, target)
+        at_ns = time.monotonic_ns()
+        self._network.reshape(source, target, shape)
+        return at_ns
+
     def heal(self) -> int:
-        """Join again, by fresh links, whatever partitions cut."""
+        """Join again whatever was cut."""
         at_ns = time.monotonic_ns()
         self._network.heal()
         return at_ns
@@ -251,7 +271,8 @@ class Cluster:
         """
         self.detach_client(number)
         kinds = dict.fromkeys(self.spec.zab.observers, "observer")
-        load = LoadProcess(number, [(server, kinds.get(server, "voter")) for server in self.members])
+        members = [(server, kinds.get(server, "voter")) for server in self.members]
+        load = LoadProcess(number, members, self._wiring)
         try:
             self._network.add_load(load)
         except BaseException:
@@ -393,6 +414,12 @@ class Cluster:
     def _check_member(self, number: int) -> None:
         if number not in self.members:
             raise ClusterError(f"there is no server {number}: the ensemble has {', '.join(map(str, self.members))}")
+
+    def _check_way(self, source: int, target: int) -> None:
+        self._check_member(source)
+        self._check_member(target)
+        if source == target:
+            raise ClusterError(f"server {source} has no link to itself")
 
     def _running(self, number: int) -> Server:
         self._check_member(number)

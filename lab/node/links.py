@@ -8,9 +8,10 @@ itself.  Every end is reported once, after everything of that link that is still
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from lab.node.client_link import ClientLink
-from lab.node.control import Attach, Detach
+from lab.node.control import Attach, Detach, Reshape
 from lab.node.errors import NodeError
 from lab.node.peer_link import PeerLink
 from lab.service.events import ClientDown, ClientId
@@ -24,6 +25,13 @@ from lab.zab.events import PeerDown, PeerUp, Session
 
 Link = PeerLink | ClientLink
 Key = tuple[str, int]  # role and name, as in Attach
+
+
+def refuse(attach: Attach, fds: Sequence[int], expected: str) -> NoReturn:
+    """Close the descriptors and raise NodeError."""
+    for fd in fds:
+        os.close(fd)
+    raise NodeError(f"{attach} with {len(fds)} descriptors: {expected}")
 
 
 class NodeLinks:
@@ -56,10 +64,8 @@ class NodeLinks:
 
         Raises NodeError if the descriptors are not those of an Attach.
         """
-        if attach.role not in ("peer", "client") or attach.side not in (0, 1) or len(fds) != 4:
-            for fd in fds:
-                os.close(fd)
-            raise NodeError(f"{attach} with {len(fds)} descriptors: role is peer or client, side 0 or 1, descriptors 4")
+        if attach.role not in ("peer", "client") or attach.side not in (0, 1) or attach.link or len(fds) != 4:
+            refuse(attach, fds, "role is peer or client, side 0 or 1, link 0, descriptors 4")
         key = (attach.role, attach.name)
         self._end(key)
         memory_fd, event_fd, page_fd, life_fd = fds
@@ -68,13 +74,17 @@ class NodeLinks:
         except (OSError, ValueError) as error:
             raise NodeError(f"{attach}: {error}") from error
         self._begin(attach, rings)
-        if attach.role == "client" or self._watch_peers:
+        self._watch(key, life_fd)
+        self._in_order = list(self._links.items())
+        self._is_fresh = True
+
+    def _watch(self, key: Key, life_fd: int) -> None:
+        """Take over what tells that the process at the other end died."""
+        if key[0] == "client" or self._watch_peers:
             self._life_fds[key] = life_fd
             self._waiter.add(life_fd)
         else:
             os.close(life_fd)
-        self._in_order = list(self._links.items())
-        self._is_fresh = True
 
     def _map(self, attach: Attach, fds: tuple[int, int, int]) -> AttachedLink:
         """Takes over `fds`."""
@@ -97,6 +107,10 @@ class NodeLinks:
         """Cut the link at once; what it had not delivered is gone.  A link that is not there: nothing."""
         self._end((detach.role, detach.name))
 
+    def reshape(self, reshape: Reshape) -> None:
+        """Raises NodeError: no link here carries datagrams."""
+        raise NodeError(f"{reshape}: the links of this server carry frames, which have no shape")
+
     def on_ready(self, fd: int) -> None:
         """The waiter says that `fd` is readable: the process at the other end of some link died."""
         for key, life_fd in self._life_fds.items():
@@ -107,10 +121,18 @@ class NodeLinks:
         link = self._links.pop(key, None)
         if link is None:
             return
+        self._unwatch(key)
+        self._close_link(key, link)
+        self._in_order = list(self._links.items())
+
+    def _unwatch(self, key: Key) -> None:
         life_fd = self._life_fds.pop(key, None)
         if life_fd is not None:
             self._waiter.remove(life_fd)
             os.close(life_fd)
+
+    def _close_link(self, key: Key, link: Link) -> None:
+        """It carries no frames any more."""
         if isinstance(link, PeerLink):
             del self._peers[link.peer]
             self._notices.append(PeerDown(link.peer, link.incarnation))
@@ -121,7 +143,6 @@ class NodeLinks:
         self._closed_frames_sent += link.frames_sent
         self._unflushed.pop(key, None)
         link.close()
-        self._in_order = list(self._links.items())
 
     def _fail(self, key: Key, reason: object) -> None:
         """End a link that cannot go on, and tell people."""
@@ -216,6 +237,10 @@ class NodeLinks:
                 self._fail(key, error)
 
     # -- counters ------------------------------------------------------------------------------------
+
+    def network(self) -> dict[str, int]:
+        """Of datagrams: no link here carries any."""
+        return {}
 
     @property
     def bytes_sent(self) -> int:

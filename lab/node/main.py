@@ -3,14 +3,16 @@
 import os
 import random
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
 
 from lab.node.allocator import keep_freed_memory, stop_collecting
-from lab.node.config import DeathDetection, Durability, NodeConfig
+from lab.node.config import Durability, NodeConfig
 from lab.node.control import Configure
 from lab.node.errors import NodeError
+from lab.node.linking import open_links
 from lab.node.marking import Marks, Parts, parts
 from lab.node.node import Node, decode
 from lab.node.snapshot_writer import ForkedWriter
@@ -23,13 +25,13 @@ from lab.transport.control import ControlSocket
 from lab.transport.waiter import Waiter
 from lab.zab.errors import ConfigError, EpochsUsedUpError
 
-Serve = Callable[[NodeConfig, ControlSocket, Bell], None]
+Serve = Callable[[NodeConfig, ControlSocket, Bell, socket.socket | None], None]
 
 
 def main(arguments: list[str], serve: Serve | None = None) -> int:
     """Run one server; returns the exit status.  Whatever ends it but EOF is one last line on stderr.
 
-    `serve`: what to do once it is configured, if it is not to be a server of an ensemble.
+    `serve`: what to do once it is configured, if it is not to be a server of an ensemble; it takes over the socket.
     """
     name = "lab.node"
     try:
@@ -38,10 +40,10 @@ def main(arguments: list[str], serve: Serve | None = None) -> int:
         try:
             configured = _configure(control)
             if configured is not None:
-                config, bell = configured
+                config, bell, bound = configured
                 name = f"lab.node {config.me}"
                 try:
-                    (serve or serve_ensemble)(config, control, bell)
+                    (serve or serve_ensemble)(config, control, bell, bound)
                 finally:
                     bell.close()
         finally:
@@ -75,8 +77,11 @@ def _adopt(arguments: list[str]) -> ControlSocket:
         raise NodeError(f"descriptor {arguments[0]} is not a control socket: {error.strerror}") from error
 
 
-def _configure(control: ControlSocket) -> tuple[NodeConfig, Bell] | None:
-    """The first record and this process's own bell; None if the supervisor is gone before it said anything."""
+def _configure(control: ControlSocket) -> tuple[NodeConfig, Bell, socket.socket | None] | None:
+    """The first record and this process's own bell and UDP socket, if it has one.
+
+    None if the supervisor is gone before it said anything.
+    """
     try:
         received = control.receive()
     except ValueError as error:
@@ -89,9 +94,13 @@ def _configure(control: ControlSocket) -> tuple[NodeConfig, Bell] | None:
             os.close(fd)
         raise NodeError(f"{type(command).__name__}: the first record has to be Configure")
     try:
-        return command.config, Bell.adopt(*fds)
+        bell = Bell.adopt(*fds[:2])
     except (OSError, ValueError) as error:
         raise NodeError(f"Configure: no bell behind its descriptors: {error}") from error
+    try:
+        return command.config, bell, socket.socket(fileno=fds[2]) if len(fds) > 2 else None
+    except OSError as error:
+        raise NodeError(f"Configure: no socket behind its third descriptor: {error.strerror}") from error
 
 
 def place(config: NodeConfig) -> None:
@@ -99,19 +108,15 @@ def place(config: NodeConfig) -> None:
         os.sched_setaffinity(0, config.cpus)
 
 
-def serve_ensemble(config: NodeConfig, control: ControlSocket, bell: Bell) -> None:
+def serve_ensemble(config: NodeConfig, control: ControlSocket, bell: Bell, bound: socket.socket | None) -> None:
     place(config)
     keep_freed_memory()
     rng = random.Random(f"{config.seed}/{config.me}/{config.incarnation}")  # a restart does not repeat its back-offs
-    waiter = Waiter(bell, config.wait)
+    waiter, links = open_links(config, bell, bound)
     marks = Marks(config.marks_max, config.marks_every) if config.marks_max else None
     made_of = parts(marks)
     store = _open_store(config, waiter, made_of)
-    links = made_of.links(
-        waiter,
-        queue_bytes_max=config.link_queue_bytes_max,
-        watch_peers=config.death_detection is DeathDetection.PIDFD,
-    )
+    links = made_of.links(links)
     try:
         recovered = store.recover(initialize=config.initialize) if isinstance(store, MemoryStore) else store.recover()
         server = made_of.server(config.me, config.zab, recovered, rng)

@@ -225,21 +225,24 @@ class _Frames:
         return self.last
 
 
-class MarkedLinks(NodeLinks):
-    """Notes when frames were taken, and when those that were sent are handed over."""
+def mark_links(marks: Marks, links: NodeLinks) -> NodeLinks:
+    """The links themselves, which from now on note when frames are taken, and when those that were sent are published.
 
-    def __init__(self, marks: Marks, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._marks = marks
+    Whatever kind of links they are: a subclass would be needed for each.
+    """
+    receive, flush = links.receive, links.flush
 
-    def receive(self) -> Sequence[Inbound]:
-        arrived = super().receive()
-        self._marks.taken_ns = self._marks.now_ns()
+    def marked_receive() -> Sequence[Inbound]:
+        arrived = receive()
+        marks.taken_ns = marks.now_ns()
         return arrived
 
-    def flush(self) -> None:
-        self._marks.publish()
-        super().flush()
+    def marked_flush() -> None:
+        marks.publish()
+        flush()
+
+    links.receive, links.flush = marked_receive, marked_flush  # type: ignore[method-assign]
+    return links
 
 
 class MarkedFileStore(FileStore):
@@ -267,11 +270,15 @@ def _mark_append(marks: Marks, batch: TxnBatch) -> None:
         marks.add(_APPENDED, batch.last, 0, batch.count, marks.now_ns())
 
 
+def as_they_are(links: NodeLinks) -> NodeLinks:
+    return links
+
+
 class Parts(NamedTuple):
     """What a server process is made of."""
 
     server: Callable[..., Server] = Server
-    links: Callable[..., NodeLinks] = NodeLinks
+    links: Callable[[NodeLinks], NodeLinks] = as_they_are
     file_store: Callable[..., FileStore] = FileStore
     memory_store: Callable[..., MemoryStore] = MemoryStore
 
@@ -282,7 +289,7 @@ def parts(marks: Marks | None) -> Parts:
         return Parts()
     return Parts(
         partial(MarkedServer, marks),
-        partial(MarkedLinks, marks),
+        partial(mark_links, marks),
         partial(MarkedFileStore, marks),
         partial(MarkedMemoryStore, marks),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, assert_never
 
 from lab.node.clock import MonotonicClock
-from lab.node.config import Durability, NodeConfig
+from lab.node.config import Durability, NodeConfig, Transport
 from lab.node.control import (
     Attach,
     Command,
@@ -15,6 +15,7 @@ from lab.node.control import (
     GetStatus,
     Inspect,
     Inspected,
+    Reshape,
     Status,
     TakeMarks,
     TakeSnapshot,
@@ -133,6 +134,8 @@ class Node:
                 self._links.attach(command, fds)
             case Detach():
                 self._links.detach(command)
+            case Reshape():
+                self._links.reshape(command)
             case GetStatus(number):
                 self._answer(self._status(number))
             case Inspect(number, path, unknown):
@@ -167,6 +170,7 @@ class Node:
             frames_sent=links.frames_sent,
             txns_committed=server.txns_committed,
             cpu_ns=time.process_time_ns() + _children_cpu_ns(),
+            network=links.network(),
         )
 
     def _answer(self, answer: Status | Inspected | Transition) -> None:
@@ -182,13 +186,26 @@ def _children_cpu_ns() -> int:
     return int((used.children_user + used.children_system) * 1e9)
 
 
+def _descriptors_of(command: Command) -> tuple[int, ...]:
+    match command:
+        case Configure(config):
+            return (3,) if config.transport is Transport.UDP else (2,)
+        case Attach(address=None):
+            return (4,)
+        case Attach():
+            return (0, 1)
+        case _:
+            return (0,)
+
+
 def decode(data: bytes, fds: list[int]) -> tuple[Command, list[int]]:
     """A command and its descriptors, which the caller owns.  Raises NodeError; then they are closed."""
     try:
         command = decode_command(data)
-        expected = 2 if isinstance(command, Configure) else 4 if isinstance(command, Attach) else 0
-        if len(fds) != expected:
-            raise NodeError(f"{type(command).__name__} came with {len(fds)} descriptors, it takes {expected}")
+        expected = _descriptors_of(command)
+        if len(fds) not in expected:
+            takes = " or ".join(map(str, expected))
+            raise NodeError(f"{type(command).__name__} came with {len(fds)} descriptors, it takes {takes}")
     except (*MalformedError, NodeError) as error:
         for fd in fds:
             os.close(fd)

@@ -4,6 +4,7 @@
 keeps the nodes in one dict, so that what clients saw can be verified as in any trial.
 """
 
+import socket
 import sys
 import time
 
@@ -26,6 +27,7 @@ from lab.node.control import (
     Inspect,
     Inspected,
     Phase,
+    Reshape,
     ServerState,
     Status,
     Transition,
@@ -33,6 +35,7 @@ from lab.node.control import (
 )
 from lab.node.errors import NodeError
 from lab.node.inspect import ReplicaState, write_whole_state
+from lab.node.linking import open_links
 from lab.node.links import NodeLinks
 from lab.node.main import main, place
 from lab.node.node import LOOK_EVERY_TURNS, decode
@@ -158,6 +161,8 @@ class NullServer:
                 self._links.attach(command, fds)
             case Detach():
                 self._links.detach(command)
+            case Reshape():
+                self._links.reshape(command)
             case GetStatus(number):
                 self._answer(self._status(number))
             case Inspect(number, path, _):
@@ -174,7 +179,7 @@ class NullServer:
         return Status(
             number=number, at_ns=time.monotonic_ns(), state=ServerState.LEADING, phase=Phase.BROADCAST,
             leader=self._config.me, last_zxid=zxid, applied_zxid=zxid, bytes_sent=links.bytes_sent,
-            frames_sent=links.frames_sent, txns_committed=0, cpu_ns=time.process_time_ns(),
+            frames_sent=links.frames_sent, txns_committed=0, cpu_ns=time.process_time_ns(), network=links.network(),
         )  # fmt: skip
 
     def _answer(self, answer: Answer) -> None:
@@ -184,11 +189,10 @@ class NullServer:
             self._running = False  # as in lab.node.node
 
 
-def serve_null(config: NodeConfig, control: ControlSocket, bell: Bell) -> None:
+def serve_null(config: NodeConfig, control: ControlSocket, bell: Bell, bound: socket.socket | None) -> None:
     place(config)
     keep_freed_memory()
-    waiter = Waiter(bell, config.wait)
-    links = NodeLinks(waiter, queue_bytes_max=config.link_queue_bytes_max, watch_peers=False)
+    waiter, links = open_links(config, bell, bound)
     try:
         stop_collecting()
         NullServer(config, control, links, waiter).run()

@@ -1,4 +1,4 @@
-"""The lab's own ensemble as a target: servers as OS processes, linked by shared memory (DESIGN 3)."""
+"""The lab's own ensemble as a target: servers as OS processes, linked by shared memory or over UDP (DESIGN 3)."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -42,6 +42,9 @@ class OwnTarget:
         durability: str = "fsync",
         death_detection: str = "pidfd",
         wait: str = "adaptive",
+        transport: str = "shm",
+        udp_mtu: int = 1400,
+        sealed: bool = False,
         tick_ms: int = 100,
         sync_limit_ticks: int = 5,
         init_limit_ticks: int = 20,
@@ -79,6 +82,9 @@ class OwnTarget:
                 durability=durability,
                 death_detection=death_detection,
                 wait=wait,
+                transport=transport,
+                udp_mtu_bytes=udp_mtu,
+                sealed=sealed,
                 tick_ms=tick_ms,
                 log_segment_bytes=log_segment_bytes,
                 data_dir=None if data_dir is None else str(data_dir),
@@ -147,8 +153,17 @@ class OwnTarget:
         with _as_target_error():
             status, pids, throttled = self.cluster.status(), self.cluster.pids(), self.cluster.throttled_s()
         return [
-            Usage(n, s.cpu_ns / 1e9, s.bytes_sent, _rss_mb(pids[n]), s.at_ns, throttled.get(n, 0.0), s.frames_sent)
-            for n, s in status.items()
+            Usage(
+                server=number,
+                cpu_s=answer.cpu_ns / 1e9,
+                bytes_sent=answer.bytes_sent,
+                rss_mb=_rss_mb(pids[number]),
+                at_ns=answer.at_ns,
+                throttled_s=throttled.get(number, 0.0),
+                frames_sent=answer.frames_sent,
+                network=answer.network,
+            )
+            for number, answer in status.items()
         ]
 
     def data_folders(self) -> dict[int, Path]:

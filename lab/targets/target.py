@@ -26,6 +26,7 @@ class Usage(msgspec.Struct, frozen=True):
     at_ns: int = 0  # CLOCK_MONOTONIC at which the counters were read; 0: the target cannot say
     throttled_s: float = 0.0  # how long a CPU budget held the server back
     frames_sent: int = 0  # 0: the target does not count them
+    network: dict[str, int] = {}  # counters of datagrams; empty: it sends none, or does not count them
 
 
 class PhaseMark(msgspec.Struct, frozen=True):

@@ -51,3 +51,22 @@ class Link(Protocol):
 
     def close(self) -> None:
         """End the link; the channels must not be used any more.  A second call does nothing."""
+
+
+class SessionLink:
+    """One session of datagrams as a link: its channels live as long as somebody receives from them.
+
+    Its end is an event of the association that it belongs to, which also closes it.
+    """
+
+    def __init__(self, channels: Sequence[Channel]) -> None:
+        self.channels = channels
+
+    def has_ended(self) -> bool:
+        return False
+
+    def is_ending(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass

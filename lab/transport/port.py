@@ -259,8 +259,8 @@ class Port:
             if member.shaper is not None:
                 due = member.shaper.next_due()
                 if due is not None and due <= now:
-                    self._deliver(member, member.shaper.due(now), now)
-                    changed = True
+                    self._deliver(member, [datagram for datagram in member.shaper.due(now) if datagram], now)
+                    changed = True  # without datagrams, too: END is for whoever owns the shaper
             timeout = member.session.next_timeout()
             if timeout is not None and 0 < timeout <= now:  # at 0 there is something to send, which `flush` does
                 self._send(member, now)

@@ -16,6 +16,7 @@ from random import Random
 from lab.faults import DELAY_MS_MAX, AnyDelay, Constant, Empirical, LogNormal, Normal, Shape, Uniform
 
 MS = 1_000_000  # nanoseconds
+END = b""  # no datagram: what `due` gives behind everything that a sender had sent which has ended
 UNDER_WAY_BYTES_MAX = 1 << 28  # in one link; beyond, a datagram is lost as if a queue on its way were full
 
 
@@ -68,6 +69,12 @@ class Shaper:
             self.duplicated += 1
             self._pass(datagram, now)
 
+    def push_end(self, now: int) -> None:
+        """The sender has ended: END enters the link behind everything that is under way.  Only a cut loses it."""
+        if not self.shape.blocked:
+            self._last_due = max(self._last_due, now + (self._draw_ns() if self._draw_ns is not None else 0))
+            self._line.append((self._last_due, END))
+
     def due(self, now: int) -> list[bytes]:
         """What has arrived by now, in order of its due time; a datagram that overtakes comes before one as early."""
         line, overtaking, arrived = self._line, self._overtaking, []
@@ -88,6 +95,15 @@ class Shaper:
             first = self._overtaking[0][0]
             return min(first, self._line[0][0]) if self._line else first
         return self._line[0][0] if self._line else None
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return {
+            "shaper_lost": self.lost,
+            "shaper_duplicated": self.duplicated,
+            "shaper_reordered": self.reordered,
+            "shaper_overflowed": self.overflowed,
+        }
 
     def __len__(self) -> int:
         """Datagrams under way."""

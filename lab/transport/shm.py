@@ -15,6 +15,7 @@ from lab.transport.ring import CAPACITY_MIN, CONTROL_BYTES, RingReader, RingWrit
 
 PEER_CHANNELS: tuple[int, ...] = (64 << 10, 1 << 20)  # election, learner: bytes per direction
 CLIENT_CHANNELS: tuple[int, ...] = (1 << 20,)
+DATAGRAM_CHANNELS: tuple[int, ...] = (1 << 20,)  # frames are datagrams; one that finds no room is lost
 
 
 def link_bytes(channels: tuple[int, ...]) -> int:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from marked_ensemble import SESSION, MarkedEnsemble
 
-from lab.node.links import NodeLinks
-from lab.node.marking import ROW, Hop, MarkedServer, Marks, parts, write_marks
+from lab.node.marking import ROW, Hop, MarkedServer, Marks, as_they_are, parts, write_marks
 from lab.service.events import ClientRequests
 from lab.service.requests import Connect, Create, SetData
 from lab.service.server import Server
@@ -130,7 +129,7 @@ def test_what_finds_no_room_is_counted():
 
 
 def test_a_server_that_marks_nothing_is_made_of_the_plain_parts():
-    assert parts(None) == (Server, NodeLinks, FileStore, MemoryStore)
+    assert parts(None) == (Server, as_they_are, FileStore, MemoryStore)
 
 
 def test_a_reader_knows_the_places_by_their_names(tmp_path: Path):

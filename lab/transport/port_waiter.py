@@ -1,0 +1,54 @@
+"""Where a process with a port waits: as any other, but datagrams wake it, and it is on time for what is due there."""
+
+from collections.abc import Callable
+
+from lab.transport.bell import Bell
+from lab.transport.port import Port
+from lab.transport.timer import Timer
+from lab.transport.waiter import Wait, Waiter, monotonic_ns
+
+_LATE_MS = 1.0  # epoll counts whole milliseconds: with the timer set it has to be the later one
+
+
+class PortWaiter(Waiter):
+    """Waits end when a datagram arrives and at `port.deadline_ns()`, which a timer meets to some microseconds.
+
+    `has_input` has to ask the port, too.
+    """
+
+    def __init__(self, bell: Bell, port: Port, wait: Wait = Wait.ADAPTIVE) -> None:
+        """`bell` and `port` stay the caller's."""
+        super().__init__(bell, wait)
+        self._port = port
+        self._timer = Timer()
+        self._timer_fd, self._port_fd = self._timer.fileno(), port.fileno()
+        self._is_exact = False  # the wait under way ends at the port's deadline
+        self.add(self._timer_fd)
+        if self._port_fd >= 0:
+            self.add(self._port_fd)
+
+    def wait(self, timeout_ms: float, has_input: Callable[[], bool]) -> list[int]:
+        due_ns = self._port.deadline_ns() if timeout_ms > 0 else None
+        self._is_exact = False
+        if due_ns is not None:
+            left_ms = (due_ns - monotonic_ns()) / 1e6
+            if left_ms < timeout_ms:
+                timeout_ms, self._is_exact = left_ms, True
+        ready = super().wait(timeout_ms, has_input)
+        if ready:
+            if self._timer_fd in ready:
+                self._timer.clear()
+                ready.remove(self._timer_fd)
+            if self._port_fd in ready:
+                ready.remove(self._port_fd)
+        return ready
+
+    def _sleep(self, timeout_ms: float, has_input: Callable[[], bool]) -> list[int]:
+        if self._is_exact and timeout_ms > 0:
+            self._timer.set(int(timeout_ms * 1e6))
+            timeout_ms += _LATE_MS
+        return super()._sleep(timeout_ms, has_input)
+
+    def close(self) -> None:
+        super().close()
+        self._timer.close()
