@@ -2,12 +2,13 @@
 
 Each end draws a nonce for the session that it wants next and sends HELLO until the other end has answered with it:
 
-    prefix 8 | attempt u64 | nonce u64 | echo u64 | kind u8
+    prefix 8 | attempt u64 | nonce u64 | echo u64 | kind u8 | check 8
 
 `attempt` counts this end's HELLOs on this link, so one that is repeated or late is known by it and dropped.  `echo` is
 the other end's nonce, 0 if it is not known: who gets the own nonce back knows that the other end lives and means this
 session.  Both nonces make the session's prefixes, so nothing of one session is ever taken for another's (Z-9).  ASK is
-answered, by as many bytes; OPEN says that its sender's end is open, and is not.
+answered, by as many bytes; OPEN says that its sender's end is open, and is not.  `check` is a digest of the rest: an
+attempt that a carrier without tags has damaged would lock out all that follow.
 """
 
 import random
@@ -23,7 +24,8 @@ from lab.transport.streams import WindowChannel
 from lab.transport.window import Window, WindowConfig
 
 _HELLO = Struct("<8sQQQB")
-HELLO_BYTES = _HELLO.size
+_CHECK_BYTES = 8
+HELLO_BYTES = _HELLO.size + _CHECK_BYTES
 _ASK, _OPEN = 1, 2
 _RETRY_FIRST_NS = 10 * MS
 _RETRY_LEAST_NS, _RETRY_MOST_NS = 100 * MS, 1_000 * MS  # between which the longest pause lies
@@ -45,6 +47,10 @@ def _nothing() -> None:
 
 def _prefix(*words: int) -> bytes:
     return blake2b(b"".join(word.to_bytes(8, "little") for word in words), digest_size=PREFIX_BYTES).digest()
+
+
+def _check(hello: bytes) -> bytes:
+    return blake2b(hello, digest_size=_CHECK_BYTES).digest()
 
 
 class Association:
@@ -116,11 +122,11 @@ class Association:
         return foreign
 
     def _on_hello(self, data: bytes, now: int) -> None:
-        if len(data) != HELLO_BYTES or self._is_closed:
+        if len(data) != HELLO_BYTES or _check(data[: _HELLO.size]) != data[_HELLO.size :]:
             self._malformed += 1
             return
-        _, attempt, nonce, echo, kind = _HELLO.unpack(data)
-        if kind not in (_ASK, _OPEN) or not nonce:
+        _, attempt, nonce, echo, kind = _HELLO.unpack_from(data)
+        if self._is_closed or kind not in (_ASK, _OPEN) or not nonce:
             self._malformed += 1
             return
         if attempt <= self._attempt_in:
@@ -130,7 +136,7 @@ class Association:
         if self._window is not None:
             if nonce == self._nonce_in:
                 if kind == _ASK:
-                    self._answer(_OPEN)
+                    self._answer(self._hello(_OPEN))
                 return
             if kind == _OPEN:
                 return  # of a session that is over
@@ -140,18 +146,19 @@ class Association:
         if echo == self._nonce:
             self._open(now)
             if kind == _ASK:
-                self._answer(_OPEN)
+                self._answer(self._hello(_OPEN))
         elif kind == _ASK:
-            self._answer(_ASK)
+            self._answer(self._ask(now))
 
-    def _answer(self, kind: int) -> None:
-        self._answers.append(self._hello(kind))
+    def _answer(self, hello: bytes) -> None:
+        self._answers.append(hello)
         self.on_dirty()
 
     def _hello(self, kind: int) -> bytes:
         self._attempt += 1
         self._hellos += 1
-        return _HELLO.pack(self._hello_out, self._attempt, self._nonce, self._nonce_in, kind)
+        hello = _HELLO.pack(self._hello_out, self._attempt, self._nonce, self._nonce_in, kind)
+        return hello + _check(hello)
 
     # -- sessions begin and end ----------------------------------------------------------------------
 
@@ -229,13 +236,14 @@ class Association:
             if window.ended:
                 self._finish(window.ended)
         if self._window is None and now >= self._hello_at:
-            self._answers.append(self._retry(now))
+            self._answers.append(self._ask(now))
         if self._answers:
             datagrams = self._answers + datagrams
             self._answers = []
         return datagrams
 
-    def _retry(self, now: int) -> bytes:
+    def _ask(self, now: int) -> bytes:
+        """A HELLO; the next one follows after a pause that grows."""
         is_first = self._hello_at == 0
         self._hello_sent_at = now if is_first else None
         self._hello_at = now + self._pause_ns * self._rng.randrange(75, 125) // 100

@@ -37,18 +37,21 @@ class Round:
         return largest_acked >= self._ends_with
 
     def loses_much(self, datagram_bytes: int) -> bool:
-        bound = max(_LOSS_MAX * (self.acked_bytes + self.lost_bytes), _LOST_LEAST * datagram_bytes)
-        return self.lost_bytes > bound
+        lost = self.lost_bytes
+        return lost > _LOST_LEAST * datagram_bytes and lost > _LOSS_MAX * (self.acked_bytes + lost)
 
     def begin(self, next_number: int) -> None:
         self._ends_with = next_number
         self.last_least_rtt = self.least_rtt or self.last_least_rtt
         self.least_rtt = self.acked_bytes = self.lost_bytes = 0
 
-    def has_queue(self, queue_from_ns: int) -> bool:
-        """Whether all of the last round trips took longer than that."""
-        rtts = [rtt for rtt in (self.least_rtt, self.last_least_rtt) if rtt]
-        return bool(rtts) and min(rtts) > queue_from_ns
+    def has_queue(self, rtt: Rtt) -> bool:
+        """Whether all of the last round trips saw one."""
+        queue_from = rtt.queue_from
+        if rtt.latest <= queue_from:
+            return False
+        least = min(self.least_rtt or self.last_least_rtt, self.last_least_rtt or self.least_rtt)
+        return least > queue_from
 
 
 class Congestion:
@@ -94,9 +97,13 @@ class Congestion:
         else:
             self._epoch = None
         if self._round.has_ended(largest_acked):
-            if self._round.loses_much(self._datagram_bytes) and largest_acked >= self._recovers_to:
-                self._reduce(next_number, now)
-            if self.in_slow_start and self._round.has_queue(self._rtt.queue_from):
+            if (
+                self._round.lost_bytes
+                and self._round.loses_much(self._datagram_bytes)
+                and largest_acked >= self._recovers_to
+            ):
+                self._reduce(next_number)
+            if self.in_slow_start and self._round.has_queue(self._rtt):
                 self._threshold = self.window
             self._round.begin(next_number)
 
@@ -112,13 +119,13 @@ class Congestion:
         elif now - self._no_queue_at > _BASE_SPAN_NS:
             self._drains_until, self._drained_rtt = now + 2 * self._rtt.smoothed, sample_ns
 
-    def on_lost(self, lost_bytes: int, largest_acked: int, next_number: int, now: int) -> None:
+    def on_lost(self, lost_bytes: int, largest_acked: int, next_number: int) -> None:
         self._round.lost_bytes += lost_bytes
         if largest_acked < self._recovers_to:
             self._undo_lost += lost_bytes
-        elif self._round.has_queue(self._rtt.queue_from):
+        elif self._round.has_queue(self._rtt):
             self._undo_lost = lost_bytes
-            self._reduce(next_number, now)
+            self._reduce(next_number)
 
     def on_spurious(self, bytes_: int) -> None:
         """What was lost was not.  A reduction for which nothing is left as a reason is taken back (RFC 9438, 4.9)."""
@@ -150,8 +157,7 @@ class Congestion:
         grown = max(window + (target - window) * acked_bytes / window, self._reno)
         self.window = int(min(grown, window + acked_bytes))
 
-    def _reduce(self, next_number: int, now: int) -> None:
-        del now
+    def _reduce(self, next_number: int) -> None:
         window = self.window
         self._undo = (window, self._threshold, self._peak)
         # fast convergence (RFC 9438, 4.7): who had to give way before reaching the old peak leaves more to others

@@ -36,6 +36,7 @@ _U32_MAX = (1 << 32) - 1
 
 Range = tuple[int, int]  # first and last number, both included
 
+_pack = _HEAD.pack
 unpack_head = _HEAD.unpack_from
 pack_place = _PLACE.pack
 unpack_place = _PLACE.unpack_from
@@ -45,8 +46,11 @@ def pack_head(
     prefix: bytes, newest: Sequence[int], limit: int, floor: int, delay_ns: int, kind: int, channel: int
 ) -> bytes:
     """`newest` is the newest range of received numbers."""
-    run = min(newest[1] - newest[0] + 1, _U32_MAX)
-    return _HEAD.pack(prefix, newest[1], limit, floor, run, min(delay_ns // DELAY_UNIT_NS, _DELAY_MAX), kind, channel)
+    first, last = newest
+    run, delay = last - first + 1, delay_ns // DELAY_UNIT_NS
+    if run > _U32_MAX or delay > _DELAY_MAX:
+        run, delay = min(run, _U32_MAX), min(delay, _DELAY_MAX)
+    return _pack(prefix, last, limit, floor, run, delay, kind, channel)
 
 
 def pack_ranges(ranges: Sequence[Sequence[int]]) -> bytes:

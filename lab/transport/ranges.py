@@ -64,14 +64,16 @@ class ReceivedNumbers:
         """Numbers below `floor` no longer matter to their sender: gaps among them are no gaps."""
         if floor > self._floor:
             self._floor = floor
-        ranges = self.ranges
+        if len(self.ranges) > 1:
+            self._drop_known()
+
+    def _drop_known(self) -> None:
+        ranges, floor = self.ranges, self._floor
         while len(ranges) > 1 and ranges[1][0] <= floor:
             del ranges[0]
 
     def _shorten(self) -> None:
         """Forget the oldest range if there are too many; what was missing up to it now counts as known."""
-        ranges = self.ranges
-        while len(ranges) > 1 and ranges[1][0] <= self._floor:
-            del ranges[0]
-        if len(ranges) > RANGES_MAX:
-            del ranges[0]
+        self._drop_known()
+        if len(self.ranges) > RANGES_MAX:
+            del self.ranges[0]

@@ -60,10 +60,13 @@ class Rtt:
 class Record:
     """Datagrams first..last, which left together with adjacent pieces of one stream; without a stream: one PING."""
 
-    __slots__ = ("first", "last", "sent", "stream", "stretch")
+    __slots__ = ("first", "last", "sent", "size", "stream", "stretch")
 
     def __init__(self, first: int, last: int, sent: int, stream: OutStream | None, stretch: Stretch | None) -> None:
         self.first, self.last, self.sent, self.stream, self.stretch = first, last, sent, stream, stretch
+        self.size = HEADER_BYTES * (last - first + 1)  # bytes of the datagrams
+        if stretch is not None:
+            self.size += stretch.end - stretch.begin
 
 
 class Recovery:
@@ -94,52 +97,56 @@ class Recovery:
     def add(self, count: int, now: int, stream: OutStream | None, stretch: Stretch | None) -> int:
         """So many datagrams leave; returns the number of the first."""
         first = self.next_number
-        record = Record(first, first + count - 1, now, stream, stretch)
         self.next_number = first + count
+        record = Record(first, first + count - 1, now, stream, stretch)
         self._records.append(record)
-        self.in_flight += self._size(record)
+        self.in_flight += record.size
         return first
-
-    def _size(self, record: Record) -> int:
-        stretch = record.stretch
-        data = stretch.end - stretch.begin if stretch is not None else 0
-        return data + HEADER_BYTES * (record.last - record.first + 1)
 
     def on_ack(self, newest: Range, older: list[Range], delay_ns: int, now: int) -> None:
         """The other end has these numbers, of which the largest is below `next_number`."""
         self.acked_bytes = self.lost_bytes = self.spurious = 0
         self.sampled = False
-        if newest[1] > self.largest_acked:
-            self.largest_acked = newest[1]
-            self._measure(newest[1], delay_ns, now)
+        first, last = newest
         records = self._records
+        if last > self.largest_acked:
+            self.largest_acked = last
+            self._measure(last, delay_ns, now)
         taken = 0
         for record in records:
-            if record.first < newest[0] or record.last > newest[1]:
+            if record.first < first or record.last > last:
                 break
             taken += 1
-            self.acked_bytes += self._size(record)
+            self.acked_bytes += record.size
         del records[:taken]
-        if records and records[0].first <= newest[1]:
+        if records and records[0].first <= last:
             self._acknowledge(newest)
         if self._remembered:
             self._find_spurious(newest)
         if older:
-            for each in older:
-                if each not in self._seen:
-                    self._acknowledge(each)
-                    self._find_spurious(each)
-            self._seen = frozenset(older)
-        self.in_flight -= self.acked_bytes
+            self._on_older(older)
         if self.acked_bytes:
+            self.in_flight -= self.acked_bytes
             self.probes = 0
-        self.detect_lost(now)
+        self.lost_at = None
+        if self._remembered or (records and records[0].first < self.largest_acked):
+            self.detect_lost(now)
+
+    def _on_older(self, ranges: list[Range]) -> None:
+        for each in ranges:
+            if each not in self._seen:
+                self._acknowledge(each)
+                self._find_spurious(each)
+        self._seen = frozenset(ranges)
 
     def _measure(self, number: int, delay_ns: int, now: int) -> None:
-        index = bisect_left(self._records, number, key=lambda record: record.last)
-        if index < len(self._records) and self._records[index].first <= number:
-            self.rtt.add(max(now - self._records[index].sent, 1), delay_ns)
-            self.sampled = True
+        """`number` is acknowledged, and larger than any before."""
+        for record in reversed(self._records):
+            if record.first <= number:
+                if number <= record.last:
+                    self.rtt.add(max(now - record.sent, 1), delay_ns)
+                    self.sampled = True
+                return
 
     def _acknowledge(self, numbers: Range) -> None:
         """Take the records of `numbers` out, in part where only a part of one is among them."""
@@ -155,7 +162,7 @@ class Recovery:
             if record.last > last:
                 record, behind = self._split(record, last + 1)
                 left.append(behind)
-            self.acked_bytes += self._size(record)
+            self.acked_bytes += record.size
             index += 1
         records[begin:index] = left
 
@@ -213,7 +220,7 @@ class Recovery:
             self.lost_at = kept[0].sent + self.rtt.lost_after()
 
     def _give_up(self, record: Record, now: int) -> None:
-        size = self._size(record)
+        size = record.size
         self.lost_bytes += size
         self.in_flight -= size
         self.lost_total += record.last - record.first + 1
@@ -244,7 +251,7 @@ class Recovery:
                 record, records[index] = self._split(record, record.first + 1)
             else:
                 del records[index]
-            self.in_flight -= self._size(record)
+            self.in_flight -= record.size
             if record.stream is not None and record.stretch is not None:
                 record.stream.lost.appendleft(record.stretch)
             self._remembered.append((now, record))

@@ -190,7 +190,10 @@ class InStream:
     """Pieces as they arrive, put in order, and the frames in them."""
 
     def __init__(self, receive_bytes_max: int, on_room: Callable[[], None]) -> None:
-        """Up to `receive_bytes_max` beyond what was `receive`d are taken.  `on_room`: the limit should be told."""
+        """Up to `receive_bytes_max` beyond what was `receive`d are taken.
+
+        `on_room` is called when the limit has risen by so much that it should be told, and on failure.
+        """
         self._receive_bytes_max = receive_bytes_max
         self._on_room = on_room
         self.parts: list[bytes] = []  # in order, not received by the process
@@ -249,6 +252,7 @@ class InStream:
         if self.failure:
             self._needed = 1 << 64
             held.clear()
+            self._on_room()
         else:
             held[:] = [data[begin:]] if begin < len(data) else []
         return frames

@@ -35,7 +35,6 @@ MTU_MAX = 65_000
 MTU_MIN = ACK_BYTES_MAX + 64
 _PRIORITY_DATAGRAMS = 4  # of the first of several channels, that leave even if the congestion window is full
 _PROBES_OF_SILENCE = 3  # in a row without an answer: the path carried nothing (RFC 9002, 7.6)
-_BACKOFF_MAX = 10  # doublings
 
 
 class WindowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +79,7 @@ class Window:
         self._is_dirty, self._on_dirty = True, on_dirty
         self._timeout = now
         self._outs = [OutStream(config.queue_bytes_max, self._piece_bytes, self._dirty) for _ in range(channels)]
-        self._ins = [InStream(config.receive_bytes_max, self._dirty) for _ in range(channels)]
+        self._ins = [InStream(config.receive_bytes_max, self._on_room) for _ in range(channels)]
         self.channels = [WindowChannel(*pair) for pair in zip(self._outs, self._ins, strict=True)]
         for out in self._outs:
             out.limit = config.receive_bytes_max  # both ends have one configuration
@@ -99,8 +98,11 @@ class Window:
         self._ack_channel = 0
         self._heard_at = now  # the other end lived, as far as it can be held against it
         self._called_at = now
+        self._called_before = now
         self._numbered_at = now  # something left that has to be acknowledged
-        self._limit_probes = 0
+        self._probes_due = 0  # datagrams that leave whatever the congestion window says
+        self._ping_wanted = False
+        self._has_room_news = False  # of a channel: its limit should be told, or it failed
         self.ended = ""  # why
         self.sent = self.sent_bytes = self.retransmitted = self.replayed = self.malformed = 0
 
@@ -108,6 +110,10 @@ class Window:
         if not self._is_dirty:
             self._is_dirty = True
             self._on_dirty()
+
+    def _on_room(self) -> None:
+        self._has_room_news = True
+        self._dirty()
 
     # -- what arrives --------------------------------------------------------------------------------
 
@@ -187,7 +193,6 @@ class Window:
         out = self._outs[channel]
         if limit > out.limit:
             out.limit = limit
-            self._limit_probes = 0
             if out.has_new():
                 self._dirty()
 
@@ -225,7 +230,7 @@ class Window:
                 recovery.acked_bytes, recovery.in_flight, recovery.largest_acked, recovery.next_number, now
             )
         if recovery.lost_bytes:
-            self._on_lost(now)
+            self._on_lost()
             if silence and not recovery.spurious:
                 congestion.on_silence()
         if any([out.has_something() for out in self._outs]):  # noqa: C419 - few
@@ -233,50 +238,62 @@ class Window:
         elif recovery.lost_at is not None:
             self._timeout = min(self._timeout, recovery.lost_at)
 
-    def _on_lost(self, now: int) -> None:
+    def _on_lost(self) -> None:
         recovery = self.recovery
-        self.congestion.on_lost(recovery.lost_bytes, recovery.largest_acked, recovery.next_number, now)
+        self.congestion.on_lost(recovery.lost_bytes, recovery.largest_acked, recovery.next_number)
 
     # -- what is sent --------------------------------------------------------------------------------
 
     def datagrams_to_send(self, now: int) -> list[bytes]:
         """What has to leave now, after what time alone has brought about; nothing from an ended session."""
-        if not self._is_dirty and now < self._timeout:
+        is_due = now >= self._timeout
+        if not is_due and not self._is_dirty:
             return []
         self._is_dirty = False
-        self._look_at_clock(now)
+        self._called_before, self._called_at = self._called_at, now
+        if is_due:
+            self._look_at_clock(now)
+        if self._has_room_news:
+            self._look_for_failures()
         if self.ended:
             return []
-        recovery, congestion = self.recovery, self.congestion
         datagrams: list[bytes] = []
         if self._unacked and len(self._received.ranges) > 1:
             datagrams.append(self._ack_datagram(self._ack_channel, now))
-        free = congestion.allowed - recovery.in_flight
-        burst = congestion.burst(now)
-        room = self._probes_due + max(-(-min(free, burst) // self._datagram_bytes), 0)
-        before = len(datagrams)
-        for index, out in enumerate(self._outs):
-            extra = _PRIORITY_DATAGRAMS if index == 0 and len(self._outs) > 1 else 0
-            room -= self._send_stream(index, out, max(room, extra), datagrams, now)
-        sent = len(datagrams) - before
-        if not sent and self._ping_due(now):
+        has_more = self._send_streams(datagrams, now)
+        if is_due and self._numbered_at != now and self._ping_due(now):
             datagrams.append(self._ping_datagram(now))
-            sent = 1
-        if sent:
-            self._numbered_at = now
-            congestion.on_sent(sum(map(len, datagrams)), now)
-        self._probes_due = 0
         if not datagrams and self._unacked and (self._ack_now or self._unacked > 1 or self._is_ack_due(now)):
             datagrams.append(self._ack_datagram(self._ack_channel, now))
         if datagrams:
             self._unacked, self._ack_now, self._ack_at = 0, False, None
-        self._announce_limits(datagrams, now)
-        has_more = any([out.has_something() for out in self._outs])  # noqa: C419 - few
-        congestion.is_used = has_more and recovery.in_flight >= congestion.allowed
-        self._timeout = self._next_timer(has_more and not congestion.is_used, now)
-        self.sent += len(datagrams)
-        self.sent_bytes += sum(map(len, datagrams))
+            self.sent += len(datagrams)
+        if self._has_room_news:
+            self._announce_limits(datagrams, now)
+        self._set_timer(is_due, has_more, now)
         return datagrams
+
+    def _send_streams(self, datagrams: list[bytes], now: int) -> bool:
+        """Append what the channels have to send and may; whether the pace or a burst's length keeps something back."""
+        recovery, congestion = self.recovery, self.congestion
+        before, size = recovery.in_flight, self._datagram_bytes
+        free = min(congestion.allowed - before, congestion.burst(now))
+        room = self._probes_due + (-(-free // size) if free > 0 else 0)
+        self._probes_due = 0
+        outs = self._outs
+        extra = _PRIORITY_DATAGRAMS if len(outs) > 1 else 0
+        for channel, out in enumerate(outs):
+            if out.lost or out.waiting_bytes:
+                room -= self._send_stream(channel, out, max(room, extra), datagrams, now)
+            extra = 0
+        in_flight = recovery.in_flight
+        if in_flight != before:
+            self._numbered_at = now
+            self.sent_bytes += in_flight - before
+            congestion.on_sent(in_flight - before, now)
+        has_more = room <= 0 and any([out.has_something() for out in outs])  # noqa: C419 - few
+        congestion.is_used = has_more and in_flight >= congestion.allowed
+        return has_more and not congestion.is_used
 
     def _send_stream(self, channel: int, out: OutStream, room: int, datagrams: list[bytes], now: int) -> int:
         """Append up to `room` datagrams of one channel, lost ones first; returns how many."""
@@ -287,7 +304,7 @@ class Window:
                 count = -(-(stretch.end - stretch.begin) // size)
                 self.retransmitted += count
             else:
-                new = out.take_new(room)
+                new = out.take_new(room) if out.waiting_bytes else None
                 if new is None:
                     break
                 stretch = new
@@ -313,20 +330,24 @@ class Window:
 
     def _ack_datagram(self, channel: int, now: int) -> bytes:
         head = self._pack_head(ACK, channel, now)
+        self.sent_bytes += HEADER_BYTES
         return head + pack_place(self.recovery.next_number, 0) + pack_ranges(self._received.ranges)
 
     def _ping_datagram(self, now: int) -> bytes:
         """Of the channel whose limit holds something back, if there is one: the answer tells the present limit."""
         blocked = [index for index, out in enumerate(self._outs) if out.has_new()]
         number = self.recovery.add(1, now, None, None)
+        self._numbered_at = now
         return self._pack_head(PING, blocked[0] if blocked else 0, now) + pack_place(number, 0)
 
     def _announce_limits(self, datagrams: list[bytes], now: int) -> None:
-        """Tell channels' limits that have risen by much; what is in `datagrams` has told some."""
+        """Tell the limits of channels that have risen by much; what is in `datagrams` has told some."""
+        self._has_room_news = False
         for channel, into in enumerate(self._ins):
             if 4 * (into.limit - into.announced) >= self._config.receive_bytes_max:
                 datagrams.append(self._ack_datagram(channel, now))
                 self._unacked, self._ack_now, self._ack_at = 0, False, None
+                self.sent += 1
 
     def close_datagram(self, now: int) -> bytes:
         """The last one: the other end need not wait for more."""
@@ -340,29 +361,28 @@ class Window:
 
     # -- time ----------------------------------------------------------------------------------------
 
-    _probes_due = 0  # datagrams that leave whatever the congestion window says
-
     def next_timeout(self) -> int:
         """When `datagrams_to_send` has something to do even if nothing happens until then; 0: at once."""
         return 0 if self._is_dirty else self._timeout
 
-    def _look_at_clock(self, now: int) -> None:
-        """Silence, losses, and answers that are overdue."""
-        config, recovery = self._config, self.recovery
-        away = now - self._called_at - 2 * config.keepalive_ns
-        self._called_at = now
-        if away > 0:  # nobody looked: what time passed there is not the other end's silence
-            self._heard_at = min(self._heard_at + away, now)
+    def _look_for_failures(self) -> None:
         for into in self._ins:
             if into.failure:
                 self.ended = self.ended or into.failure
+
+    def _look_at_clock(self, now: int) -> None:
+        """Silence, losses, and answers that are overdue."""
+        config, recovery = self._config, self.recovery
+        away = now - self._called_before - 2 * config.keepalive_ns
+        if away > 0:  # nobody looked: what time passed there is not the other end's silence
+            self._heard_at = min(self._heard_at + away, now)
         if now - self._heard_at >= config.dead_after_ns:
             self.ended = self.ended or f"no sign of life for {(now - self._heard_at) // MS} ms"
         if recovery.lost_at is not None and now >= recovery.lost_at:
             recovery.lost_bytes = 0
             recovery.detect_lost(now)
             if recovery.lost_bytes:
-                self._on_lost(now)
+                self._on_lost()
         probe_at = recovery.probe_at()
         if probe_at is not None and now >= probe_at:
             if recovery.probe(now):
@@ -370,36 +390,30 @@ class Window:
             else:
                 self._ping_wanted = True
 
-    _ping_wanted = False
-
-    def _limit_probe_at(self) -> int | None:
-        """When to ask for a limit, if that is all that holds data back and nothing is in flight to bring one."""
-        if self.recovery.in_flight or not any([out.has_new() for out in self._outs]):  # noqa: C419 - few
-            return None
-        if any([out.has_something() for out in self._outs]):  # noqa: C419 - few
-            return None
-        wait: int = self.recovery.rtt.probe_after() << min(self._limit_probes, _BACKOFF_MAX)
-        return self._numbered_at + wait
-
     def _ping_due(self, now: int) -> bool:
-        if self._ping_wanted or now - self._numbered_at >= self._config.keepalive_ns:
-            self._ping_wanted = False
-            return True
-        limit_probe_at = self._limit_probe_at()
-        if limit_probe_at is None or now < limit_probe_at:
-            return False
-        self._limit_probes += 1
-        return True
+        wanted, self._ping_wanted = self._ping_wanted, False
+        return wanted or now - self._numbered_at >= self._config.keepalive_ns
 
     def _is_ack_due(self, now: int) -> bool:
         return self._ack_at is not None and now >= self._ack_at
 
-    def _next_timer(self, may_send: bool, now: int) -> int:
+    def _set_timer(self, is_due: bool, has_more: bool, now: int) -> None:
+        """When to look again at the latest.
+
+        What arrives and leaves only postpones most of what time brings about; to look in vain once in a while costs
+        less than to know exactly each time.
+        """
         config, recovery = self._config, self.recovery
-        at = min(self._heard_at + config.dead_after_ns, self._numbered_at + config.keepalive_ns)
-        for timer in (recovery.lost_at, recovery.probe_at(), self._ack_at, self._limit_probe_at()):
-            if timer is not None and timer < at:
-                at = timer
-        if may_send:
+        if is_due:
+            at = min(self._heard_at + config.dead_after_ns, self._numbered_at + config.keepalive_ns)
+            for timer in (recovery.lost_at, self._ack_at):
+                if timer is not None and timer < at:
+                    at = timer
+        else:
+            at = self._timeout
+        probe_at = recovery.probe_at()
+        if probe_at is not None and probe_at < at:
+            at = probe_at
+        if has_more:
             at = min(at, max(self.congestion.may_send_at(), now))
-        return at
+        self._timeout = at

@@ -138,7 +138,7 @@ def rounds(congestion: Congestion, rtt: Rtt, count: int, rtt_ns: int, now: int =
         window = congestion.window
         lost = int(loss * window)
         if lost:
-            congestion.on_lost(lost, number, number + 100, now)
+            congestion.on_lost(lost, number, number + 100)
         congestion.on_ack(window - lost, 0, number, number + 100, now)
     return now
 
@@ -167,7 +167,7 @@ def test_loss_with_a_standing_queue_shrinks_it_by_three_tenths_once_a_round() ->
     window = congestion.window
     congestion.on_rtt(30 * MS, now)
     for lost in range(3):
-        congestion.on_lost(1_400, 10**9 + lost, 10**9 + 100, now)
+        congestion.on_lost(1_400, 10**9 + lost, 10**9 + 100)
     assert congestion.window == int(0.7 * window)
 
 
@@ -188,7 +188,7 @@ def test_a_reduction_whose_losses_prove_spurious_is_taken_back() -> None:
     now = rounds(congestion, rtt, 1, 30 * MS, now)
     window = congestion.window
     congestion.on_rtt(30 * MS, now)
-    congestion.on_lost(2_800, 10**9, 10**9 + 100, now)
+    congestion.on_lost(2_800, 10**9, 10**9 + 100)
     congestion.on_spurious(1_400)
     assert congestion.window < window
     congestion.on_spurious(1_400)

@@ -77,7 +77,7 @@ class VirtualLink:
         self.ends = [VirtualEnd(side, channels, config, seed) for side in (0, 1)]
         shapes = shape if isinstance(shape, tuple) else (shape, shape)
         self.ways = [Shaper(each, random.Random(f"{seed} way {side}")) for side, each in enumerate(shapes)]
-        self._mangle = mangle
+        self.mangle = mangle
 
     def send(self) -> None:
         """Let both ends send what they have to."""
@@ -86,7 +86,7 @@ class VirtualLink:
                 continue
             while datagrams := end.association.datagrams_to_send(self.now):
                 for datagram in datagrams:
-                    for each in self._mangle(datagram):
+                    for each in self.mangle(datagram):
                         way.push(each, self.now)
             end.look()
 
