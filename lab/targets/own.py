@@ -174,6 +174,11 @@ class OwnTarget:
         """Of the servers that run."""
         return self.cluster.pids()
 
+    def wipe(self, server: int) -> None:
+        """Lose the disk of a server that has crashed: its next start is that of one which holds nothing (Z-12)."""
+        with _as_target_error():
+            self.cluster.wipe(server)
+
     def take_snapshot(self, server: int) -> None:
         """Have it snapshot its own disk as soon as may be."""
         with _as_target_error():
