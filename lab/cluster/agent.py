@@ -149,9 +149,10 @@ class Agent:
             case Start():
                 return self._start(request)
             case Signal(_, process, signum):
+                at_ns = time.monotonic_ns()
                 if process in self._children:
                     self._children[process].strike(signal.Signals(signum))
-                return Done(number)
+                return Done(number, at_ns)
             case Fetch(_, path, offset):
                 with self._inside(path).open("rb") as file:
                     file.seek(offset)
@@ -182,7 +183,7 @@ class Agent:
     def _start(self, asked: Start) -> Started:
         assert self._folder is not None, "Prepare comes first"
         assert self._janitor is not None, "Prepare comes first"
-        child = AgentChild(asked, self._folder.log_file(asked.name))
+        child = AgentChild(asked, self._folder.log_file(asked.name), self._key)
         self._children[asked.process] = child
         try:
             self._janitor.owns_process(child.pid)

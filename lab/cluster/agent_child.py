@@ -7,10 +7,16 @@ import signal
 from collections import deque
 from pathlib import Path
 
-from lab.cluster.agent_protocol import CHANNELS, Start
+import msgspec
+
+from lab.cluster.agent_protocol import CHANNELS, Kind, Start
+from lab.cluster.errors import ClusterError
+from lab.cluster.host_key import HostKey
 from lab.cluster.process import start_child
+from lab.node.control import Configure, Welcome, decode_command, decode_welcome, encode_control
 from lab.transport.bell import Bell
 from lab.transport.control import ControlSocket
+from lab.transport.udp import bind_udp
 
 STOP_TIMEOUT_S = 10.0
 END_TIMEOUT_S = 10.0
@@ -20,10 +26,10 @@ WAITING_MAX = 10_000  # datagrams of some hundred bytes
 class AgentChild:
     """Started when made; whoever made it closes it."""
 
-    def __init__(self, asked: Start, log: Path) -> None:
+    def __init__(self, asked: Start, log: Path, key: HostKey) -> None:
         """Raises ClusterError if the system starts no more processes, OSError for a socket that cannot be had."""
         self.process = asked.process
-        self._kind = asked.kind
+        self._kind, self._key = asked.kind, key
         pairs = [ControlSocket.pair() for _ in range(CHANNELS[asked.kind])]
         self.channels = [ours for ours, _ in pairs]
         theirs = [its_end for _, its_end in pairs]
@@ -44,7 +50,7 @@ class AgentChild:
         self.port = 0
 
     def introduce(self, first: bytes) -> None:
-        """Send its first record, with what only this host can lend: a bell."""
+        """Send its first record, with what only this host can lend: a bell, a UDP socket, the key."""
         if self._kind == "job":
             self.channels[0].send(first)
             return
@@ -57,7 +63,11 @@ class AgentChild:
                 lent.callback(os.close, its_end)
                 lent.callback(os.close, life)
                 fds.append(its_end)
-            self.channels[-1].send(first, fds)
+            if self._key.address:
+                bound = lent.enter_context(bind_udp(self._key.address))
+                self.port = bound.getsockname()[1]
+                fds.append(bound.fileno())
+            self.channels[-1].send(_keyed(first, self._kind, self._key.key), fds)
 
     def tell(self, channel: int, data: bytes) -> bool:
         """Send, now or as soon as there is room (`flush`); to a process that has ended nothing.
@@ -121,6 +131,20 @@ class AgentChild:
     def close(self) -> None:
         self.hang_up()
         self._child.close()
+
+
+def _keyed(first: bytes, kind: Kind, key: bytes) -> bytes:
+    """The first record with the key of this host in it, which did not come from the coordinator."""
+    if kind == "server":
+        command = decode_command(first)
+        assert isinstance(command, Configure), command
+        return encode_control(Configure(msgspec.structs.replace(command.config, udp_key=key)))
+    welcome = decode_welcome(first)
+    assert isinstance(welcome, Welcome), welcome
+    if welcome.datagrams is None:
+        raise ClusterError("a client whose links carry no datagrams cannot reach another host")
+    datagrams = msgspec.structs.replace(welcome.datagrams, udp_key=key)
+    return encode_control(msgspec.structs.replace(welcome, datagrams=datagrams))
 
 
 def _has_room(channel: ControlSocket) -> bool:

@@ -108,6 +108,7 @@ class Ping(_Record, tag=10, frozen=True):
 
 class Done(_Record, tag=20, frozen=True):
     number: int
+    at_ns: int = 0  # of a signal: the agent's CLOCK_MONOTONIC just before it was sent
 
 
 class Refused(_Record, tag=21, frozen=True):

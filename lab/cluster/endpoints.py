@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.cluster.process import Child, start_child
+from lab.cluster.remote_child import RemoteChild
 from lab.cluster.wiring import Endpoint, Wiring
 from lab.node.control import Transition, Welcome
 from lab.transport.bell import Bell
@@ -23,21 +24,20 @@ def new_incarnation() -> int:
 class Server(Endpoint):
     """One incarnation of a server process."""
 
-    def __init__(self, number: int, command: Sequence[str], log: Path) -> None:
-        """Start `python *command FD`.  Raises ClusterError if the system starts no more processes."""
-        control, childs_end = ControlSocket.pair()
-        super().__init__("server", number, new_incarnation(), control, Bell.create())
-        try:
-            self.child: Child = start_child(command, childs_end.fileno(), log)
-        except BaseException:
-            super().close()
-            raise
-        finally:
-            childs_end.close()
+    def __init__(
+        self, number: int, incarnation: int, child: Child | RemoteChild, control: ControlSocket, bell: Bell | None
+    ) -> None:
+        """Takes over everything."""
+        super().__init__("server", number, incarnation, control, bell)
         control.set_blocking(False)
-        self.life_fd = self.child.pidfd
+        self.child = child
+        self.life_fd = child.pidfd
         self.frozen = False
         self.entered: Transition | None = None  # the state and phase that it reported last
+
+    def struck_ns(self, asked_ns: int) -> int:
+        """When the signal that was asked for at `asked_ns` reached it, by this host's clock."""
+        return asked_ns
 
     def freeze(self) -> None:
         self.child.stop(END_TIMEOUT_S)
@@ -62,6 +62,21 @@ class Server(Endpoint):
         self.child.close()
 
 
+def start_server(number: int, command: Sequence[str], log: Path) -> Server:
+    """Start `python *command FD` here.  Raises ClusterError if the system starts no more processes."""
+    control, childs_end = ControlSocket.pair()
+    bell = Bell.create()
+    try:
+        child = start_child(command, childs_end.fileno(), log)
+    except BaseException:
+        control.close()
+        bell.close()
+        raise
+    finally:
+        childs_end.close()
+    return Server(number, new_incarnation(), child, control, bell)
+
+
 class LoadProcess(Endpoint):
     """A process that somebody else starts, with one end of a control socket; it learns everything from that.
 
@@ -71,7 +86,8 @@ class LoadProcess(Endpoint):
     def __init__(self, number: int, servers: list[tuple[int, str]], wiring: Wiring) -> None:
         """`servers` are all members of the ensemble, each with "voter" or "observer"."""
         control, its_end = ControlSocket.pair()
-        super().__init__("client", number, new_incarnation(), control, Bell.create())
+        bell = Bell.create()
+        super().__init__("client", number, new_incarnation(), control, bell)
         self.inherited_fd = os.dup(its_end.fileno())  # for the process; belongs to whoever starts it
         its_end.close()
         control.set_blocking(False)
@@ -79,7 +95,7 @@ class LoadProcess(Endpoint):
         try:
             welcome = Welcome(number, self.incarnation, servers, wiring.datagrams)
             with wiring.socket_of(self) as fds:
-                self.send(welcome, (self.bell.event_fd, self.bell.page_fd, held_by_process, *fds))
+                self.send(welcome, (bell.event_fd, bell.page_fd, held_by_process, *fds))
         except BaseException:
             self.close()
             os.close(self.inherited_fd)

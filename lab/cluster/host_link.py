@@ -93,8 +93,9 @@ class HostLink:
         child.pid, child.port, child.fds = started.pid, started.port, started.fds
         return child
 
-    def signal(self, process: int, number: signal.Signals) -> None:
-        self.call(lambda n: Signal(n, process, int(number)), Done)
+    def signal(self, process: int, number: signal.Signals) -> int:
+        """Returns when it was sent, by this host's clock."""
+        return self.clock.ours(self.call(lambda n: Signal(n, process, int(number)), Done).at_ns)
 
     def rss_bytes(self, process: int) -> int:
         return self.call(lambda n: Resident(n, process), Held).rss_bytes

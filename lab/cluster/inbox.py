@@ -5,8 +5,9 @@ from collections import deque
 
 import msgspec
 
-from lab.cluster.endpoints import LoadProcess, Server
+from lab.cluster.endpoints import Server
 from lab.cluster.errors import ClusterError
+from lab.cluster.wiring import Endpoint
 from lab.node.control import Inspected, Status, Transition, decode_answer
 
 TRANSITIONS_MAX = 100_000  # reports that nobody has taken; the oldest go first
@@ -20,12 +21,12 @@ class Inbox:
         self.transitions: deque[tuple[int, Transition]] = deque(maxlen=TRANSITIONS_MAX)
         self.answers: dict[int, Status | Inspected] = {}  # by number of the question
 
-    def add(self, process: Server | LoadProcess) -> None:
+    def add(self, process: Endpoint) -> None:
         self._selector.register(process.life_fd, selectors.EVENT_READ, process)
         if isinstance(process, Server):
             self._selector.register(process.control.fileno(), selectors.EVENT_READ, process)
 
-    def remove(self, process: Server | LoadProcess) -> None:
+    def remove(self, process: Endpoint) -> None:
         """Take what the process still said, and look at it no more.  Its descriptors must still be open."""
         watched = self._selector.get_map()
         if isinstance(process, Server) and process.control.fileno() in watched:
@@ -34,9 +35,9 @@ class Inbox:
             if fd in watched:
                 self._selector.unregister(fd)
 
-    def pump(self, timeout_s: float) -> list[Server | LoadProcess]:
+    def pump(self, timeout_s: float) -> list[Endpoint]:
         """Wait until a process says something or ends, and take it in; returns those that ended, already removed."""
-        ended: list[Server | LoadProcess] = []
+        ended: list[Endpoint] = []
         for key, _ in self._selector.select(max(0.0, timeout_s)):
             process = key.data
             if key.fd == process.life_fd:
@@ -60,6 +61,8 @@ class Inbox:
                 answer = decode_answer(datagram[0])
             except msgspec.MsgspecError as error:
                 raise ClusterError(f"{server.name} sent a malformed control record: {error}") from error
+            if not isinstance(answer, Inspected):
+                answer = msgspec.structs.replace(answer, at_ns=server.ours(answer.at_ns))
             if isinstance(answer, Transition):
                 self.transitions.append((server.number, answer))
                 if answer.what == "entered":

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import msgspec
 
-from lab.cluster.endpoints import LoadProcess, Server
+from lab.cluster.endpoints import Server
 from lab.cluster.errors import ClusterError
 from lab.cluster.spec import ClusterSpec
 from lab.cluster.wiring import Endpoint, Wiring
@@ -23,7 +23,7 @@ class Network:
     def __init__(self, spec: ClusterSpec, wiring: Wiring) -> None:
         """`spec` says what a directed link does to datagrams unless it is told otherwise."""
         self.servers: dict[int, Server] = {}  # frozen ones, too
-        self.loads: dict[int, LoadProcess] = {}
+        self.loads: dict[int, Endpoint] = {}
         self._wiring = wiring
         self._spec = spec
         self._told: dict[Way, Shape | None] = {}  # shapes that are not the usual ones
@@ -39,7 +39,7 @@ class Network:
             self._wiring.join(server, load, self._shape)
         self.servers[server.number] = server
 
-    def add_load(self, load: LoadProcess) -> None:
+    def add_load(self, load: Endpoint) -> None:
         for _, server in sorted(self.servers.items()):
             self._wiring.join(server, load, self._shape)
         self.loads[load.number] = load

@@ -19,7 +19,7 @@ class Asked(Protocol):
     @property
     def lost(self) -> str: ...
 
-    def signal(self, process: int, number: signal.Signals) -> None: ...
+    def signal(self, process: int, number: signal.Signals) -> int: ...
 
     def rss_bytes(self, process: int) -> int: ...
 
@@ -39,12 +39,13 @@ class RemoteChild:
         self.fds: list[int] = []  # under which it has its own ends of the channels
         self._process = process
         self._how = ""
+        self.struck_ns = 0  # when the last signal was sent there, by this host's clock
         self.pidfd, self._held_fd = os.pipe()
 
     def send_signal(self, number: signal.Signals) -> None:
         """To a process that has ended, or whose host is lost: nothing.  SIGSTOP: returns once it stands still."""
         if not self._how and not self.host.lost:
-            self.host.signal(self._process, number)
+            self.struck_ns = self.host.signal(self._process, number)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end; False if it has not ended by then."""

@@ -8,21 +8,22 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lab.cluster.cleanup import remove_tree
 from lab.cluster.cpu import CpuBudgets, find_hierarchy
 from lab.cluster.endings import Endings
 from lab.cluster.endpoints import LoadProcess, Server
 from lab.cluster.errors import ClusterError
+from lab.cluster.ground import Ground, LocalGround
 from lab.cluster.inbox import Inbox
 from lab.cluster.interrupts import interrupts_deferred
 from lab.cluster.janitor_process import Janitor
 from lab.cluster.network import Network
+from lab.cluster.remote import Elsewhere, RemoteGround, RemoteLoad, Station
 from lab.cluster.room import give_room, take_room
 from lab.cluster.run_folder import RunFolder, refuse_volatile
 from lab.cluster.serving import describe, leader_of
@@ -30,7 +31,7 @@ from lab.cluster.spec import ClusterSpec
 from lab.cluster.wiring import Wiring
 from lab.faults import Shape
 from lab.node.config import Durability
-from lab.node.control import Configure, GetStatus, Inspect, Inspected, Status, TakeMarks, TakeSnapshot, Transition
+from lab.node.control import GetStatus, Inspect, Inspected, Status, TakeMarks, TakeSnapshot, Transition
 
 NODE = ("-m", "lab.node")
 SERVE_TIMEOUT_S = 30.0
@@ -42,8 +43,10 @@ INITIALIZE = "initialize"  # marker in the data folder of a server that is new, 
 class Cluster:
     """1 to 13 server processes that belong to this object: after `close`, nothing of them is left."""
 
-    def __init__(self, spec: ClusterSpec, *, server_command: Sequence[str] = NODE) -> None:
-        """Starts nothing yet.  A server is `python *server_command FD`."""
+    def __init__(
+        self, spec: ClusterSpec, *, server_command: Sequence[str] = NODE, elsewhere: Elsewhere | None = None
+    ) -> None:
+        """Starts nothing yet.  A server is `python *server_command FD`; all of them run on the hosts of `elsewhere`."""
         self.spec = spec
         self.members: tuple[int, ...] = spec.zab.members
         self._command = server_command
@@ -58,6 +61,9 @@ class Cluster:
         self._janitor: Janitor | None = None
         self._budgets: CpuBudgets | None = None
         self._inbox = Inbox()
+        self._elsewhere = elsewhere
+        self._stations: Mapping[str, Station] = {}
+        self._grounds: dict[int, Ground] = {}  # by server
         self._closed = False
 
     # -- the whole ensemble
@@ -71,6 +77,7 @@ class Cluster:
                 refuse_volatile(folder.path)
             self._janitor = Janitor(folder)
             self._budgets = CpuBudgets(folder.path.name, self._janitor.owns_group, find_hierarchy())
+            self._grounds = self._open_grounds(folder, self._janitor)
             for server in self.members:
                 self.start_server(server)
             return self.wait_until_serving(timeout_s)
@@ -91,6 +98,8 @@ class Cluster:
                 steps.callback(self._janitor.finish)
             elif self._folder is not None:
                 steps.callback(self._folder.remove)
+            if self._elsewhere is not None:
+                steps.callback(self._elsewhere.close)
             steps.callback(self._inbox.close)
             for process in (*self._loads.values(), *self._servers.values()):
                 steps.callback(process.close)
@@ -116,8 +125,17 @@ class Cluster:
         return self._folder_made().path
 
     def pids(self) -> dict[int, int]:
-        """The servers that run, frozen or not."""
-        return {number: server.child.pid for number, server in sorted(self._servers.items())}
+        """The servers that run on this host, frozen or not."""
+        return {number: server.child.pid for number, server in sorted(self._servers.items()) if not server.host}
+
+    def rss_mb(self, number: int) -> float:
+        """Resident memory of a server, the shared pages of links included; 0 once it has ended."""
+        server = self._servers.get(number)
+        return 0.0 if server is None else self._grounds[number].rss_mb(server)
+
+    def hosts(self) -> Mapping[str, Station]:
+        """By name, if servers run on other hosts."""
+        return self._stations
 
     def frozen(self) -> set[int]:
         return {number for number, server in self._servers.items() if server.frozen}
@@ -140,16 +158,16 @@ class Cluster:
         if number in self._servers:
             raise ClusterError(f"server {number} is running already: crash or stop it first")
         is_new = number not in self._initialized
-        data = self._data_folder(number, is_new=is_new)
+        ground = self._grounds[number]
+        if is_new:  # marked as new, not wiped (Z-12)
+            ground.make_data_folder(number, [] if self.spec.durability is Durability.MEMORY else [INITIALIZE])
+            self._initialized.add(number)
+        data, key = ground.data_folder(number), self._wiring.key
         at_ns = time.monotonic_ns()
-        server = Server(number, self._command, self._folder_made().log_file(f"server-{number}"))
+        server = ground.launch(
+            number, lambda incarnation: self.spec.node_config(number, incarnation, data, initialize=is_new, udp_key=key)
+        )
         try:
-            self._janitor.owns_process(server.child.pid)
-            config = self.spec.node_config(
-                number, server.incarnation, str(data), initialize=is_new, udp_key=self._wiring.key
-            )
-            with self._wiring.socket_of(server) as fds:
-                server.send(Configure(config), (server.bell.event_fd, server.bell.page_fd, *fds))
             self._network.add_server(server)
         except BaseException:
             self._servers.pop(number, None)
@@ -158,7 +176,7 @@ class Cluster:
             raise
         self._endings.started(number)
         self._inbox.add(server)
-        if self._budgets is not None:
+        if self._budgets is not None and not server.host:
             self._budgets.add(number, server.child.pid)
         return at_ns
 
@@ -172,7 +190,7 @@ class Cluster:
         self._inbox.remove(server)
         del self._servers[number]
         server.close()
-        return at_ns
+        return server.struck_ns(at_ns)
 
     def stop_server(self, number: int) -> None:
         """Ask it to exit; if it does not in time, kill it."""
@@ -187,17 +205,19 @@ class Cluster:
         server = self._running(number)
         at_ns = time.monotonic_ns()
         server.freeze()
-        return at_ns
+        return server.struck_ns(at_ns)
 
     def thaw(self, number: int) -> int:
         server = self._running(number)
         at_ns = time.monotonic_ns()
         server.thaw()
-        return at_ns
+        return server.struck_ns(at_ns)
 
     def fill_disk(self, number: int) -> int:
         """Let its next write find no room, of which it ends: `out_of_room` then has its last words."""
         server = self._running(number)
+        if server.host:
+            raise ClusterError(f"server {number}: its disk cannot be filled: it is one of host {server.host}")
         at_ns = time.monotonic_ns()
         try:
             take_room(server.child.pid)
@@ -211,7 +231,7 @@ class Cluster:
         """Give a server that still runs its room back; one that does not is to be started."""
         self._check_member(number)
         at_ns = time.monotonic_ns()
-        if number in self._servers:
+        if number in self.pids():
             with suppress(ProcessLookupError):  # it has just ended
                 give_room(self._servers[number].child.pid)
         return at_ns
@@ -226,10 +246,7 @@ class Cluster:
         self._check_member(number)
         if number in self._servers:
             raise ClusterError(f"server {number} is running: crash or stop it before its disk is wiped")
-        data = self._folder_made().data_folder(number)
-        if left := remove_tree(str(data).encode()):
-            raise ClusterError("; ".join(left))
-        data.mkdir(mode=0o700, parents=True)
+        self._grounds[number].wipe(number)
 
     # -- partitions
 
@@ -270,9 +287,7 @@ class Cluster:
         The first record there is Welcome; links come and go by Attach and Detach, as for a server; EOF means exit.
         """
         self.detach_client(number)
-        kinds = dict.fromkeys(self.spec.zab.observers, "observer")
-        members = [(server, kinds.get(server, "voter")) for server in self.members]
-        load = LoadProcess(number, members, self._wiring)
+        load = LoadProcess(number, self._kinds(), self._wiring)
         try:
             self._network.add_load(load)
         except BaseException:
@@ -281,6 +296,20 @@ class Cluster:
             raise
         self._inbox.add(load)
         return (load.inherited_fd,)
+
+    def start_client(self, number: int) -> RemoteLoad:
+        """As `attach_client`, for a load process of another host, which is started at once."""
+        assert self._elsewhere is not None, "every process runs on this host"
+        self.detach_client(number)
+        station = self._stations[self._elsewhere.clients[number]]
+        load = RemoteLoad(number, station, self._kinds(), self._wiring.datagrams)
+        try:
+            self._network.add_load(load)
+        except BaseException:
+            load.close()
+            raise
+        self._inbox.add(load)
+        return load
 
     def detach_client(self, number: int) -> None:
         """Give up load process `number`, if there is one: its control socket ends, which tells it to exit."""
@@ -319,14 +348,13 @@ class Cluster:
         """What a server holds (msgpack of ReplicaState); several times over if there are many `unknown` to look up."""
         states = []
         for first in range(0, max(1, len(unknown)), UNKNOWN_PER_QUESTION):
-            question = next(self._numbers)
-            path = self.folder / f"inspect-{number}-{question}"
+            question, ground = next(self._numbers), self._grounds[number]
+            name = f"inspect-{number}-{question}"
             part = list(unknown[first : first + UNKNOWN_PER_QUESTION])
-            self._awake(number).send(Inspect(question, str(path), part))
+            self._awake(number).send(Inspect(question, ground.path(name), part))
             self._answers({number: question}, timeout_s)
             self._running(number)
-            states.append(path.read_bytes())
-            path.unlink()
+            states.append(ground.take(name))
         return states
 
     def forget_marks(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
@@ -338,14 +366,12 @@ class Cluster:
 
     def marks(self, number: int, timeout_s: float = SERVE_TIMEOUT_S) -> bytes:
         """What a server marked since the last call or `forget_marks` (msgpack of lab.targets.hops.HopMarks)."""
-        question = next(self._numbers)
-        path = self.folder / f"marks-{number}-{question}"
-        self._awake(number).send(TakeMarks(question, str(path)))
+        question, ground = next(self._numbers), self._grounds[number]
+        name = f"marks-{number}-{question}"
+        self._awake(number).send(TakeMarks(question, ground.path(name)))
         self._answers({number: question}, timeout_s)
         self._running(number)
-        marked = path.read_bytes()
-        path.unlink()
-        return marked
+        return ground.take(name)
 
     def take_snapshot(self, number: int, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         """Have a server snapshot its own disk as soon as may be; returns once it knows."""
@@ -415,6 +441,11 @@ class Cluster:
         if number not in self.members:
             raise ClusterError(f"there is no server {number}: the ensemble has {', '.join(map(str, self.members))}")
 
+    def _kinds(self) -> list[tuple[int, str]]:
+        """All members, each with "voter" or "observer"."""
+        kinds = dict.fromkeys(self.spec.zab.observers, "observer")
+        return [(server, kinds.get(server, "voter")) for server in self.members]
+
     def _check_way(self, source: int, target: int) -> None:
         self._check_member(source)
         self._check_member(target)
@@ -433,18 +464,14 @@ class Cluster:
             raise ClusterError(f"server {number} is frozen and answers nothing: thaw it first")
         return server
 
-    def _data_folder(self, number: int, *, is_new: bool) -> Path:
-        """The server's data folder; on its first start, marked as new rather than lost (Z-12)."""
-        data = self._folder_made().data_folder(number)
-        if is_new:
-            try:
-                data.mkdir(mode=0o700, parents=True)
-                if self.spec.durability is not Durability.MEMORY:
-                    (data / INITIALIZE).touch(mode=0o600)
-            except OSError as error:
-                raise ClusterError(f"cannot make data folder {data}: {error.strerror}") from error
-            self._initialized.add(number)
-        return data
+    def _open_grounds(self, folder: RunFolder, janitor: Janitor) -> dict[int, Ground]:
+        """Where each server stands; the hosts are opened."""
+        if self._elsewhere is None:
+            return dict.fromkeys(self.members, LocalGround(folder, janitor, self._wiring, self._command))
+        durable = self.spec.durability is Durability.FSYNC
+        self._stations = self._elsewhere.open(data_dir=self.spec.data_dir or "", durable=durable)
+        grounds = {name: RemoteGround(station, self._command) for name, station in self._stations.items()}
+        return {server: grounds[self._elsewhere.servers[server]] for server in self.members}
 
     def _reports(self, members: Collection[int]) -> dict[int, Transition | None]:
         return {number: self._running(number).entered for number in sorted(members)}

@@ -36,8 +36,11 @@ Kind = Literal["server", "client"]
 class Endpoint:
     """One incarnation of a process that has links: how to reach it, to wake it, and to see it end."""
 
-    def __init__(self, kind: Kind, number: int, incarnation: int, control: ControlSocket, bell: Bell) -> None:
-        """`control` and `bell` belong to this object from now on; a subclass brings `life_fd`."""
+    def __init__(self, kind: Kind, number: int, incarnation: int, control: ControlSocket, bell: Bell | None) -> None:
+        """`control` and `bell` belong to this object from now on; a subclass brings `life_fd`.
+
+        A process of another host has no bell here: nobody shares memory with it.
+        """
         self.kind = kind
         self.number = number
         self.incarnation = incarnation
@@ -45,6 +48,11 @@ class Endpoint:
         self.bell = bell
         self.life_fd = -1  # becomes readable when the process ends
         self.address: tuple[str, int] | None = None  # of its UDP socket, if it has one
+        self.host = ""  # its name; empty: this one
+
+    def ours(self, at_ns: int) -> int:
+        """A reading of its monotonic clock as this host's clock would show it."""
+        return at_ns
 
     @property
     def place(self) -> Place:
@@ -77,7 +85,8 @@ class Endpoint:
 
     def close(self) -> None:
         self.control.close()
-        self.bell.close()
+        if self.bell is not None:
+            self.bell.close()
 
 
 ShapeOf = Callable[[Endpoint, Endpoint], Shape | None]  # what is done to what the first sends to the second
@@ -124,7 +133,7 @@ class Wiring:
         for side, (me, you) in enumerate(((one, other), (other, one))):
             role = _role_of(you, me)
             attach = Attach(role, you.number, you.incarnation, side, number, you.address, shapes[side])
-            me.send(attach, (you.life_fd,))
+            me.send(attach, () if me.host or you.host else (you.life_fd,))  # nobody sees a process of another host end
 
     def _join_by_memory(
         self,
@@ -139,6 +148,7 @@ class Wiring:
             for side, (me, you) in enumerate(((one, other), (other, one))):
                 role = _role_of(you, me)
                 attach = Attach(role, you.number, you.incarnation, side, number, None, shapes[side])
+                assert you.bell is not None, f"{you.name} shares no memory with this host"
                 me.send(attach, (memory, you.bell.event_fd, you.bell.page_fd, you.life_fd))
         finally:
             os.close(memory)

@@ -1,6 +1,5 @@
 """The lab's own ensemble as a target: servers as OS processes, linked by shared memory or over UDP (DESIGN 3)."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,6 @@ from lab.targets.target import Connector, PhaseMark, ServerInfo, TargetError, Us
 SETTLE_TIMEOUT_S = 60.0  # for everybody to apply the last write, a snapshot transfer included
 SETTLE_PAUSE_S = 0.01
 SETTLED_LOOKS = 2  # in a row: a request that was still in a ring at the first is seen at the next
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 ROLES = ("looking", "follower", "leader", "observer")  # by ServerState
 
@@ -151,13 +149,14 @@ class OwnTarget:
     def usage(self) -> list[Usage]:
         """Of the servers that answer; one that was restarted counts from its restart."""
         with _as_target_error():
-            status, pids, throttled = self.cluster.status(), self.cluster.pids(), self.cluster.throttled_s()
+            status, throttled = self.cluster.status(), self.cluster.throttled_s()
+            rss = {server: self.cluster.rss_mb(server) for server in status}
         return [
             Usage(
                 server=number,
                 cpu_s=answer.cpu_ns / 1e9,
                 bytes_sent=answer.bytes_sent,
-                rss_mb=_rss_mb(pids[number]),
+                rss_mb=rss[number],
                 at_ns=answer.at_ns,
                 throttled_s=throttled.get(number, 0.0),
                 frames_sent=answer.frames_sent,
@@ -271,14 +270,6 @@ class OwnTarget:
         states = [msgspec.msgpack.decode(data, type=ReplicaState) for data in self.cluster.inspect(server, unknown)]
         found = {request: zxid for state in states for request, zxid in state.took_effect.items()}
         return msgspec.structs.replace(states[0], took_effect=found)
-
-
-def _rss_mb(pid: int) -> float:
-    """Resident memory, the shared pages of links included."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 1e6
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
 
 
 @contextmanager
