@@ -72,7 +72,7 @@ class Congestion:
         self._reno = 0.0  # RFC 9438 W_est
         self._recovers_to = 0  # losses below this number belong to a reduction that was made
         self._undo: tuple[int, int, float] | None = None
-        self._undo_lost = 0  # datagrams on account of which the last reduction was made, not proven spurious
+        self._undo_lost = 0  # bytes on account of which the last reduction was made, not proven spurious
         self._may_send_at = 0
         self.is_used = False  # the window was what kept something from leaving
 
@@ -97,12 +97,8 @@ class Congestion:
         else:
             self._epoch = None
         if self._round.has_ended(largest_acked):
-            if (
-                self._round.lost_bytes
-                and self._round.loses_much(self._datagram_bytes)
-                and largest_acked >= self._recovers_to
-            ):
-                self._reduce(next_number)
+            if self._round.loses_much(self._datagram_bytes) and largest_acked >= self._recovers_to:
+                self._reduce(self._round.lost_bytes, next_number)
             if self.in_slow_start and self._round.has_queue(self._rtt):
                 self._threshold = self.window
             self._round.begin(next_number)
@@ -124,11 +120,11 @@ class Congestion:
         if largest_acked < self._recovers_to:
             self._undo_lost += lost_bytes
         elif self._round.has_queue(self._rtt):
-            self._undo_lost = lost_bytes
-            self._reduce(next_number)
+            self._reduce(lost_bytes, next_number)
 
     def on_spurious(self, bytes_: int) -> None:
         """What was lost was not.  A reduction for which nothing is left as a reason is taken back (RFC 9438, 4.9)."""
+        self._round.lost_bytes -= bytes_
         self._undo_lost -= bytes_
         if self._undo is not None and self._undo_lost <= 0:
             window, self._threshold, self._peak = self._undo
@@ -157,8 +153,8 @@ class Congestion:
         grown = max(window + (target - window) * acked_bytes / window, self._reno)
         self.window = int(min(grown, window + acked_bytes))
 
-    def _reduce(self, next_number: int) -> None:
-        window = self.window
+    def _reduce(self, lost_bytes: int, next_number: int) -> None:
+        window, self._undo_lost = self.window, lost_bytes
         self._undo = (window, self._threshold, self._peak)
         # fast convergence (RFC 9438, 4.7): who had to give way before reaching the old peak leaves more to others
         self._peak = window * (1 + _BETA) / 2 if window < self._peak else float(window)

@@ -5,7 +5,6 @@ left in one burst is one record, which is split only where some of them are lost
 """
 
 from bisect import bisect_left
-from collections import deque
 
 from lab.transport.datagram import HEADER_BYTES, Range
 from lab.transport.streams import OutStream, Stretch
@@ -15,10 +14,11 @@ GRANULARITY_NS = MS  # RFC 9002 kGranularity
 INITIAL_RTT_NS = 100 * MS
 ACK_DELAY_NS = MS  # for which an acknowledgement may be kept back
 _PACKET_THRESHOLD = 3  # RFC 9002 kPacketThreshold
-_PACKET_THRESHOLD_MAX = 1024
+_PACKET_THRESHOLD_MAX = 256
+_PATIENCE, _PATIENCE_MAX = 9, 16  # eighths of a round trip (RFC 9002 kTimeThreshold), more where datagrams overtake
 _PROBE_MIN_NS = 4 * MS  # processes of a busy machine answer late
 _BACKOFF_MAX = 10  # doublings
-_REMEMBERED_MAX = 256  # records of lost datagrams that may still turn out to have arrived
+_GIVEN_UP_MAX = 512  # datagrams
 
 
 class Rtt:
@@ -52,10 +52,6 @@ class Rtt:
         """After so long without an answer it is asked for (RFC 9002, 6.2.1)."""
         return max(self.smoothed + max(4 * self.variation, GRANULARITY_NS) + ACK_DELAY_NS, _PROBE_MIN_NS)
 
-    def lost_after(self) -> int:
-        """What left so long before something that arrived is lost (RFC 9002, 6.1.2)."""
-        return max(9 * max(self.smoothed, self.latest) // 8, GRANULARITY_NS)
-
 
 class Record:
     """Datagrams first..last, which left together with adjacent pieces of one stream; without a stream: one PING."""
@@ -69,6 +65,40 @@ class Record:
             self.size += stretch.end - stretch.begin
 
 
+class GivenUp:
+    """Numbers that were given up not long ago, and may still turn out to have arrived."""
+
+    def __init__(self) -> None:
+        self._when: dict[int, int] = {}  # by number; in order of time
+        self._largest = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._when)
+
+    @property
+    def oldest(self) -> int:
+        return next(iter(self._when))
+
+    def add(self, first: int, last: int, now: int) -> None:
+        for number in range(first, min(last + 1, first + _GIVEN_UP_MAX)):
+            self._when[number] = now
+        self._largest = max(self._largest, last)
+
+    def take(self, first: int, last: int) -> list[int]:
+        """Which of first..last are among them; they no longer are."""
+        if first > self._largest:
+            return []
+        found = [number for number in self._when if first <= number <= last]
+        for number in found:
+            del self._when[number]
+        return found
+
+    def forget(self, before: int) -> None:
+        when = self._when
+        while when and (when[oldest := next(iter(when))] < before or len(when) > _GIVEN_UP_MAX):
+            del when[oldest]
+
+
 class Recovery:
     """The sender's half of a session's bookkeeping."""
 
@@ -80,19 +110,20 @@ class Recovery:
         self.in_flight = 0  # bytes of datagrams
         self.lost_at: int | None = None  # when the oldest record counts as lost though few later ones arrived
         self._records: list[Record] = []  # in flight, by number
-        self._remembered: deque[tuple[int, Record]] = deque()  # when and what was given up
+        self._given_up = GivenUp()
         self._threshold = _PACKET_THRESHOLD
+        self._patience = _PATIENCE
         self._seen: frozenset[Range] = frozenset()  # older ranges of the last acknowledgement
         self.probes = 0  # in a row, without an answer
         self.acked_bytes = self.lost_bytes = self.spurious = 0  # by the last call of on_ack or detect_lost
-        self.spurious_total = self.lost_total = 0  # datagrams
+        self.spurious_total = 0  # datagrams
         self.sampled = False  # on_ack measured a round trip
 
     @property
     def floor(self) -> int:
         """No number below it matters any more."""
         floor = self._records[0].first if self._records else self.next_number
-        return min(floor, self._remembered[0][1].first) if self._remembered else floor
+        return min(floor, self._given_up.oldest) if self._given_up else floor
 
     def add(self, count: int, now: int, stream: OutStream | None, stretch: Stretch | None) -> int:
         """So many datagrams leave; returns the number of the first."""
@@ -121,7 +152,7 @@ class Recovery:
         del records[:taken]
         if records and records[0].first <= last:
             self._acknowledge(newest)
-        if self._remembered:
+        if self._given_up:
             self._find_spurious(newest)
         if older:
             self._on_older(older)
@@ -129,7 +160,7 @@ class Recovery:
             self.in_flight -= self.acked_bytes
             self.probes = 0
         self.lost_at = None
-        if self._remembered or (records and records[0].first < self.largest_acked):
+        if self._given_up or (records and records[0].first < self.largest_acked):
             self.detect_lost(now)
 
     def _on_older(self, ranges: list[Range]) -> None:
@@ -181,27 +212,24 @@ class Recovery:
 
     def _find_spurious(self, numbers: Range) -> None:
         """What was given up and arrives after all shows that datagrams overtake each other: wait longer."""
-        for _, record in self._remembered:
-            if record.first <= numbers[1] and record.last >= numbers[0]:
-                count = min(record.last, numbers[1]) - max(record.first, numbers[0]) + 1
-                self.spurious += count
-                self.spurious_total += count
-                distance = self.largest_acked - record.first + 1
-                self._threshold = min(max(self._threshold, distance), _PACKET_THRESHOLD_MAX)
+        for number in self._given_up.take(*numbers):
+            self.spurious += 1
+            self.spurious_total += 1
+            distance = self.largest_acked - number + 1
+            self._threshold = min(max(self._threshold, distance), _PACKET_THRESHOLD_MAX)
         if self.spurious:
-            kept = [each for each in self._remembered if not numbers[0] <= each[1].first <= numbers[1]]
-            self._remembered = deque(kept)
+            self._patience = min(self._patience + 1, _PATIENCE_MAX)
 
     def detect_lost(self, now: int) -> None:
         """Give up what left long before something that arrived (RFC 9002, 6.1)."""
         self.lost_at = None
-        remembered = self._remembered
-        while remembered and (now - remembered[0][0] > self.rtt.smoothed or len(remembered) > _REMEMBERED_MAX):
-            remembered.popleft()
+        self._given_up.forget(now - self.rtt.smoothed)
         records = self._records
         if not records or records[0].first >= self.largest_acked:
             return
-        sent_before = now - self.rtt.lost_after()
+        rtt = self.rtt
+        lost_after = max(self._patience * max(rtt.smoothed, rtt.latest) // 8, GRANULARITY_NS)
+        sent_before = now - lost_after
         number_up_to = self.largest_acked - self._threshold
         kept: list[Record] = []
         index = 0
@@ -217,19 +245,14 @@ class Recovery:
                 self._give_up(record, now)
         records[:index] = kept
         if kept:
-            self.lost_at = kept[0].sent + self.rtt.lost_after()
+            self.lost_at = kept[0].sent + lost_after
 
     def _give_up(self, record: Record, now: int) -> None:
-        size = record.size
-        self.lost_bytes += size
-        self.in_flight -= size
-        self.lost_total += record.last - record.first + 1
-        self._send_again(record)
-        self._remembered.append((now, record))
-
-    def _send_again(self, record: Record) -> None:
+        self.lost_bytes += record.size
+        self.in_flight -= record.size
         if record.stream is not None and record.stretch is not None:
             record.stream.lost.append(record.stretch)
+        self._given_up.add(record.first, record.last, now)
 
     def probe_at(self) -> int | None:
         """When an answer is asked for; None: nothing is in flight."""
@@ -237,7 +260,7 @@ class Recovery:
             return None
         return self._records[-1].sent + (self.rtt.probe_after() << min(self.probes, _BACKOFF_MAX))
 
-    def probe(self, now: int) -> bool:
+    def probe(self) -> bool:
         """Have the oldest datagram in flight sent again, under a new number; False if there is no data in it.
 
         That says nothing about the network's load: it is not counted as lost.
@@ -254,6 +277,5 @@ class Recovery:
             self.in_flight -= record.size
             if record.stream is not None and record.stretch is not None:
                 record.stream.lost.appendleft(record.stretch)
-            self._remembered.append((now, record))
             return True
         return False

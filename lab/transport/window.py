@@ -127,11 +127,17 @@ class Window:
             size = len(data)
             if size > HEADER_BYTES and data[:HEAD_BYTES] == head:
                 number, offset = unpack_place(data, HEAD_BYTES)
-                if number == next_number and offset == next_offset and offset + size - HEADER_BYTES <= limit:
-                    append(data[HEADER_BYTES:])
-                    next_number += 1
-                    next_offset = offset + size - HEADER_BYTES
-                    continue
+                if number == next_number:
+                    if offset == next_offset and offset + size - HEADER_BYTES <= limit:
+                        append(data[HEADER_BYTES:])
+                        next_number += 1
+                        next_offset = offset + size - HEADER_BYTES
+                        continue
+                    into.next_offset = next_offset
+                    if into.accept(offset, data[HEADER_BYTES:]):  # behind a gap, or it fills one
+                        next_number += 1
+                        next_offset, limit = into.next_offset, -1 if into.early else into.limit
+                        continue
             if next_number != first_number:
                 self._advance(next_number, next_offset, next_number - first_number, now)
             if data[:PREFIX_BYTES] == self._prefix_in:
@@ -153,6 +159,8 @@ class Window:
         self._head_in.next_offset = next_offset
         self._unacked += count
         self._heard_at = self._largest_at = now
+        if len(self._received.ranges) > 1:
+            self._ack_now = True
 
     def _want_ack(self, now: int) -> None:
         if self._ack_now or self._unacked > 1:
@@ -385,7 +393,7 @@ class Window:
                 self._on_lost()
         probe_at = recovery.probe_at()
         if probe_at is not None and now >= probe_at:
-            if recovery.probe(now):
+            if recovery.probe():
                 self._probes_due = 1
             else:
                 self._ping_wanted = True

@@ -8,6 +8,10 @@ from hypothesis import strategies as st
 from virtual_link import MS, SECOND, VirtualLink
 
 from lab.faults import Constant, Shape, Uniform
+from lab.transport.datagram import HEADER_BYTES
+from lab.transport.ring import FRAME_BYTES_MAX
+from lab.transport.seal import Seal
+from lab.transport.shm import Channel
 from lab.transport.window import WindowConfig
 
 SMALL = WindowConfig(mtu_bytes=640, receive_bytes_max=4_000)
@@ -70,3 +74,267 @@ def test_a_frame_of_many_datagrams_arrives_whole(mtu_bytes: int) -> None:
     link.ends[0].channels[0].flush()
     assert link.run(30 * SECOND, lambda: bool(link.ends[1].got[0]))
     assert link.ends[1].got[0] == [b"prefix" + frame]
+
+
+# -- flow control and queues -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_a_process_that_does_not_receive_is_sent_no_more_than_its_limit(loss: float) -> None:
+    config = WindowConfig(receive_bytes_max=100_000, dead_after_ns=2 * SECOND)
+    link = VirtualLink(Shape(delay=Constant(2), loss=loss), config)
+    link.open()
+    link.ends[1].reads = False
+    sent = [random.Random(number).randbytes(10_000) for number in range(50)]
+    for frame in sent:
+        assert link.ends[0].channels[0].send(frame)
+    link.ends[0].channels[0].flush()
+    link.run(5 * SECOND)
+    held = link.ends[0].channels[0].bytes_sent
+    assert 100_000 - 1_400 < held <= 100_000
+    link.run(60 * SECOND)  # the session lives
+    assert link.ends[0].channels[0].bytes_sent == held
+    link.ends[1].reads = True
+    link.ends[1].read()
+    assert link.run(10 * SECOND, lambda: link.ends[1].got[0] == sent)
+
+
+def test_a_channel_that_is_not_received_does_not_stop_another() -> None:
+    link = VirtualLink(Shape(delay=Constant(2)), WindowConfig(receive_bytes_max=100_000), channels=2)
+    link.open()
+    link.ends[1].reads = False
+    election, learner = link.ends[0].channels
+    learner.send(bytes(1_000_000))
+    learner.flush()
+    link.run(100 * MS)
+    election.send(b"vote")
+    election.flush()
+    link.run(100 * MS)
+    assert link.ends[1].channels[0].receive() == [b"vote"]
+    assert link.ends[1].channels[1].receive() == []
+
+
+def test_a_limit_whose_announcement_was_lost_is_asked_for() -> None:
+    link = VirtualLink(Shape(delay=Constant(2)), WindowConfig(receive_bytes_max=100_000))
+    link.open()
+    link.ends[1].reads = False
+    link.ends[0].channels[0].send(bytes(150_000))
+    link.ends[0].channels[0].flush()
+    link.run(100 * MS)
+    link.mangle = lambda _: []
+    link.ends[1].read()
+    link.send()  # the announcement
+    link.mangle = lambda datagram: [datagram]
+    link.ends[1].reads = True
+    assert link.run(100 * MS, lambda: bool(link.ends[1].got[0]))
+
+
+def test_20_mib_pass_through_a_small_window() -> None:
+    link = VirtualLink(Shape(delay=Constant(1), loss=0.01), WindowConfig(mtu_bytes=9_000, receive_bytes_max=1 << 18))
+    link.open()
+    frame = bytes(20 << 20)
+    assert link.ends[0].channels[0].send(b"snapshot", frame)
+    link.ends[0].channels[0].flush()
+    assert link.run(10 * SECOND, lambda: bool(link.ends[1].got[0]))
+    assert link.ends[1].got == [[b"snapshot" + frame]]
+
+
+def test_the_election_channel_overtakes_bulk() -> None:
+    shape = Shape(delay=Constant(5), bytes_per_s=1e6, queue_bytes=1 << 16)
+    link = VirtualLink(shape, channels=2)
+    link.open()
+    election, learner = link.ends[0].channels
+    learner.send(bytes(10_000_000))
+    learner.flush()
+    link.run(SECOND)
+    election.send(b"vote")
+    election.flush()
+    assert link.run(200 * MS, lambda: link.ends[1].got[0] == [b"vote"])  # 5 ms of way, up to 65 ms of queue
+    assert link.ends[1].got[1] == []
+
+
+def test_a_queue_that_overflows_breaks_the_channel_until_it_is_cleared() -> None:
+    link = VirtualLink(Shape(delay=Constant(1)), WindowConfig(queue_bytes_max=100_000, receive_bytes_max=50_000))
+    link.open()
+    channel, frames = link.ends[0].channels[0], [b"%3d" % number + bytes(9_000) for number in range(30)]
+    link.ends[1].reads = False
+    accepted = 0
+    while channel.send(frames[accepted]):
+        accepted += 1
+        channel.flush()
+        link.run(10 * MS)
+    assert channel.broken
+    assert channel.frames_sent == accepted == 16  # as much as is under way, and as may wait
+    assert not channel.send(b"small")
+    channel.clear_queue()
+    kept = channel.frames_sent
+    assert not channel.broken
+    assert kept == 6  # the last one is on the wire in part
+    assert channel.send(b"after")
+    channel.flush()
+    link.ends[1].reads = True
+    link.ends[1].read()
+    assert link.run(SECOND, lambda: link.ends[1].got[0][-1:] == [b"after"])
+    assert link.ends[1].got[0] == [*frames[:kept], b"after"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 32))
+def test_clearing_the_queue_drops_whole_frames_from_its_end(seed: int) -> None:
+    rng = random.Random(seed)
+    link = VirtualLink(Shape(delay=Constant(2), loss=0.05), SMALL, seed=seed)
+    link.open()
+    channel, sent = link.ends[0].channels[0], list[bytes]()
+    for number in range(100):
+        step = rng.random()
+        if step < 0.6:
+            frame = b"%d " % number + bytes(rng.choice((0, 10, 3_000)))
+            assert channel.send(frame)
+            sent.append(frame)
+        elif step < 0.8:
+            channel.flush()
+        elif step < 0.9:
+            link.run(rng.randrange(10) * MS)
+        else:
+            channel.clear_queue()
+            del sent[channel.frames_sent :]
+        assert channel.frames_sent == len(sent)
+    channel.flush()
+    assert link.run(60 * SECOND, lambda: link.ends[1].got[0] == sent)
+
+
+def test_the_surface_is_that_of_a_channel_over_shared_memory() -> None:
+    public = {name for name in dir(Channel) if not name.startswith("_")} | {"send", "receive", "flush"}
+    link = VirtualLink()
+    link.open()
+    (channel,) = link.ends[0].channels
+    assert public <= set(dir(channel))
+    assert not channel.wants_flush()
+    channel.send(b"a", b"b")
+    assert channel.wants_flush()
+    assert channel.flush()
+    assert not channel.wants_flush()
+    link.ends[1].reads = False
+    link.run(10 * MS)
+    (other,) = link.ends[1].channels
+    assert other.has_input()
+    assert other.receive() == [b"ab"]
+    assert not other.has_input()
+    with pytest.raises(ValueError, match="at most"):
+        channel.send(bytes(FRAME_BYTES_MAX + 1))
+
+
+def test_a_length_that_no_frame_has_ends_the_session_after_the_frames_before_it() -> None:
+    link = VirtualLink(Shape(delay=Constant(1)))
+    link.open()
+    link.ends[0].channels[0].send(b"fine")
+    link.ends[0].channels[0].flush()
+    link.send()
+    raw = link.ends[0].channels[0]._out
+    raw._flushed.append((FRAME_BYTES_MAX + 1).to_bytes(4, "little") + b"behind")
+    raw.waiting_bytes += 10
+    link.ends[0].channels[0].send(b"wakes it")
+    link.ends[0].channels[0].flush()
+    channel = link.ends[1].channels[0]
+    link.ends[1].reads = False
+    link.run(5 * MS)
+    assert (channel.receive(), channel.receive()) == ([b"fine"], [])
+    link.send()
+    assert link.ends[1].reasons() == [f"a frame of {FRAME_BYTES_MAX + 1} bytes: at most {FRAME_BYTES_MAX} can be sent"]
+
+
+# -- acknowledgements ------------------------------------------------------------------------------------------------
+
+
+def test_a_datagram_that_comes_again_is_counted_and_not_delivered() -> None:
+    link = VirtualLink(Shape(delay=Constant(1), duplicate=1.0))
+    link.open()
+    for number in range(20):
+        link.ends[0].channels[0].send(b"%d" % number)
+        link.ends[0].channels[0].flush()
+        link.run(3 * MS)
+    assert link.ends[1].got[0] == [b"%d" % number for number in range(20)]
+    assert link.ends[1].association.counters["replayed"] >= 20
+
+
+def test_acknowledgements_ride_on_data() -> None:
+    link = VirtualLink(Shape(delay=Constant(1)))
+    link.open()
+    before = [end.association.counters["datagrams_sent"] for end in link.ends]
+    for number in range(50):
+        for end in link.ends:
+            end.channels[0].send(b"%d" % number)
+            end.channels[0].flush()
+        link.run(MS // 2)
+    for end, sent in zip(link.ends, before, strict=True):
+        assert end.association.counters["datagrams_sent"] - sent <= 52
+
+
+def test_a_burst_is_acknowledged_by_one_datagram_and_a_lone_one_within_a_millisecond() -> None:
+    link = VirtualLink(Shape(delay=Constant(1)))
+    link.open()
+    link.run(10 * MS)
+    out = link.ends[0].channels[0]
+    for size in (100, 10_000):
+        sent = link.ends[1].association.counters["datagrams_sent"]
+        out.send(bytes(size))
+        out.flush()
+        link.run(4 * MS)
+        assert link.ends[1].association.counters["datagrams_sent"] == sent + 1
+        assert not link.ends[0].association._window.recovery.in_flight
+
+
+def test_what_was_only_overtaken_is_not_sent_again_for_long() -> None:
+    shape = Shape(delay=Constant(10), reorder=0.05)
+    link = VirtualLink((Shape(delay=Constant(10)), shape))
+    link.open()
+    for _ in range(20):
+        link.ends[0].channels[0].send(bytes(100_000))
+        link.ends[0].channels[0].flush()
+        link.run(100 * MS)
+    counters = link.ends[0].association.counters
+    assert link.ways[1].reordered > 30
+    assert counters["retransmitted"] == counters["spurious"] < 150  # in the first rounds
+    assert link.ends[1].got[0] == [bytes(100_000)] * 20
+
+
+def test_a_burst_is_a_run_of_datagrams_of_one_length_but_for_the_last() -> None:
+    link = VirtualLink()
+    link.open()
+    link.ends[0].channels[0].send(bytes(10_000))
+    link.ends[0].channels[0].flush()
+    sizes = [len(datagram) for datagram in link.ends[0].association.datagrams_to_send(link.now)]
+    assert sizes[:-1] == [1_400] * (len(sizes) - 1)
+    assert sum(sizes) == 10_004 + len(sizes) * HEADER_BYTES
+
+
+def test_a_datagram_leaves_room_for_the_tag() -> None:
+    link = VirtualLink(config=WindowConfig(tag_bytes=16))
+    link.open()
+    link.ends[0].channels[0].send(bytes(10_000))
+    link.ends[0].channels[0].flush()
+    assert max(map(len, link.ends[0].association.datagrams_to_send(link.now))) == 1_384
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1 << 32))
+def test_what_is_damaged_or_cut_on_the_way_is_as_good_as_lost_where_datagrams_carry_a_tag(seed: int) -> None:
+    rng, seal = random.Random(seed), Seal(bytes(32))
+
+    def damage(datagram: bytes) -> list[bytes]:
+        sealed = seal.seal(datagram)
+        if rng.random() < 0.1:
+            place = rng.randrange(len(sealed))
+            sealed = sealed[:place] + bytes([sealed[place] ^ 1 << rng.randrange(8)]) + sealed[place + 1 :]
+        if rng.random() < 0.1:
+            sealed = sealed[: rng.randrange(len(sealed))]
+        opened = seal.open(sealed)
+        return [] if opened is None else [opened]
+
+    link = VirtualLink(Shape(delay=Constant(2)), WindowConfig(dead_after_ns=10 * SECOND), seed=seed, mangle=damage)
+    link.open()
+    sent = frames_of(seed, 50, 3_000)
+    for frame in sent:
+        link.ends[0].channels[0].send(frame)
+    link.ends[0].channels[0].flush()
+    assert link.run(20 * SECOND, lambda: link.ends[1].got[0] == sent)
