@@ -17,7 +17,7 @@ _LOST_LEAST = 10  # if so many datagrams say so
 _BASE_SPAN_NS = 10_000 * MS  # for so long every round trip has seen a queue, or what was taken for one
 _DRAIN_SHARE = 4  # then what is in flight sinks to a fourth, so that the queue runs empty and shows the bare way
 _BURST_BYTES = 64 << 10
-_UNPACED_RTT_NS = MS
+_UNPACED_RTT_NS = MS  # of base: on so short a way round trips are made of turns of processes, and pacing would add some
 _BURST_NS = MS  # a burst is what may leave in this time
 
 
@@ -167,7 +167,7 @@ class Congestion:
 
     def burst(self, now: int) -> int:
         """Bytes that may leave at once as far as the pace is concerned."""
-        if self._rtt.smoothed < _UNPACED_RTT_NS:
+        if self._rtt.base < _UNPACED_RTT_NS:
             return _BURST_BYTES
         if now < self._may_send_at:
             return 0
@@ -179,10 +179,10 @@ class Congestion:
         return self.window * gain * 10_000_000 // self._rtt.smoothed
 
     def on_sent(self, sent_bytes: int, now: int) -> None:
-        if self._rtt.smoothed >= _UNPACED_RTT_NS:
+        if self._rtt.base >= _UNPACED_RTT_NS:
             # who is late by less than a burst makes up for it: timers are
             self._may_send_at = max(self._may_send_at, now - _BURST_NS) + sent_bytes * 1_000_000_000 // self._pace()
 
     def may_send_at(self) -> int:
         """When `burst` is not 0."""
-        return self._may_send_at if self._rtt.smoothed >= _UNPACED_RTT_NS else 0
+        return self._may_send_at if self._rtt.base >= _UNPACED_RTT_NS else 0
