@@ -5,7 +5,6 @@ A pidfd has that news at once, but it has to travel as everything else does: it 
 at all through a link that is cut.
 """
 
-import time
 from collections.abc import Callable
 
 from lab.faults import Shape
@@ -54,7 +53,7 @@ class DatagramEnd:
         """The process at the other end has died."""
         self._is_dying = self._shaper is None or not self._shaper.shape.blocked
         if self._shaper is not None:
-            self._shaper.push_end(time.monotonic_ns())
+            self._shaper.push_end(self._port.now_ns())
 
     def is_dead(self) -> bool:
         """Whether that is known at this end: everything that had been sent was received from the port."""

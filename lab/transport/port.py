@@ -145,6 +145,10 @@ class Port:
         self.forged = 0  # for one, with a wrong tag
         self._ring_lost = self._ring_corrupt = 0  # of associations that were removed
 
+    def now_ns(self) -> int:
+        """By the clock that everything here goes by."""
+        return self._clock()
+
     def fileno(self) -> int:
         """The socket, for whoever waits; -1 without one."""
         return self._udp.fileno() if self._udp is not None else -1

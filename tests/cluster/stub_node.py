@@ -2,7 +2,8 @@
 
 `python stub_node.py [--mute | --fail] FD`.  It does not ask to die with its parent, so that only the janitor can end it
 while it is frozen.  Inspected, it shows as znodes what it knows of its links: /linked/ROLE/NAME (incarnation of the
-other), /heard/ROLE/NAME (the greeting that came over the link), /ended/ROLE/NAME (its process was seen to end).
+other), /heard/ROLE/NAME (the greeting that came over the link), /ended/ROLE/NAME (its process was seen to end).  Over
+links that carry datagrams it says nothing, and shows /address/ROLE/NAME and /shape/ROLE/NAME (JSON) as it was told.
 """
 
 import os
@@ -20,6 +21,7 @@ from lab.node.control import (
     Inspect,
     Inspected,
     Phase,
+    Reshape,
     ServerState,
     Status,
     Transition,
@@ -42,8 +44,9 @@ class Stub:
         configure = decode_command(received[0])
         assert isinstance(configure, Configure)
         self.control, self.config = control, configure.config
-        self.waiter = Waiter(Bell.adopt(*received[1]))
-        self.links: dict[tuple[str, int], tuple[ShmLink, int]] = {}
+        event, page, *self.sockets = received[1]
+        self.waiter = Waiter(Bell.adopt(event, page))
+        self.links: dict[tuple[str, int], tuple[ShmLink | None, int]] = {}
         self.shown: dict[str, bytes] = {"/initialize": str(self.config.initialize).encode()}
         self.leader = max(self.config.zab.voters)
 
@@ -58,9 +61,11 @@ class Stub:
         control_fd = self.control.fileno()
         self.waiter.add(control_fd)
         while True:
-            ready = self.waiter.wait(1e3, lambda: any(link.channels[0].has_input() for link, _ in self.links.values()))
+            ready = self.waiter.wait(
+                1e3, lambda: any(link.channels[0].has_input() for link, _ in self.links.values() if link)
+            )
             for (role, name), (link, life_fd) in list(self.links.items()):
-                for frame in link.channels[0].receive():
+                for frame in link.channels[0].receive() if link is not None else ():
                     self.shown[f"/heard/{role}/{name}"] = frame
                 if life_fd in ready:
                     self.shown[f"/ended/{role}/{name}"] = b""
@@ -75,12 +80,24 @@ class Stub:
         link, life_fd = self.links.pop((role, name), (None, -1))
         self.shown.pop(f"/linked/{role}/{name}", None)
         if link is not None:
-            self.waiter.remove(life_fd)
             link.close()
+        if life_fd >= 0:
+            self.waiter.remove(life_fd)
             os.close(life_fd)
 
     def obey(self, data: bytes, fds: list[int]) -> None:
         match decode_command(data):
+            case Attach(role, name, incarnation, link=number) as attach if number:
+                self.drop(role, name)
+                for fd in fds[:-1]:
+                    os.close(fd)
+                self.links[role, name] = None, fds[-1]
+                self.waiter.add(fds[-1])
+                self.shown[f"/linked/{role}/{name}"] = str(incarnation).encode()
+                self.shown[f"/address/{role}/{name}"] = msgspec.json.encode(attach.address)
+                self.shown[f"/shape/{role}/{name}"] = msgspec.json.encode(attach.shape)
+            case Reshape(role, name, shape):
+                self.shown[f"/shape/{role}/{name}"] = msgspec.json.encode(shape)
             case Attach(role, name, incarnation, side):
                 self.drop(role, name)
                 self.shown.pop(f"/heard/{role}/{name}", None)
