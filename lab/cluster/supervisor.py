@@ -137,6 +137,13 @@ class Cluster:
         """By name, if servers run on other hosts."""
         return self._stations
 
+    def address(self, number: int) -> tuple[str, int]:
+        """Where a server that runs takes datagrams.  Raises ClusterError if it has no UDP socket."""
+        address = self._running(number).address
+        if address is None:
+            raise ClusterError(f"server {number} takes no datagrams: that is the transport udp")
+        return address
+
     def frozen(self) -> set[int]:
         return {number for number, server in self._servers.items() if server.frozen}
 

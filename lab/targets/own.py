@@ -178,6 +178,11 @@ class OwnTarget:
         with _as_target_error():
             self.cluster.wipe(server)
 
+    def address(self, server: int) -> tuple[str, int]:
+        """Where it takes datagrams, over UDP."""
+        with _as_target_error():
+            return self.cluster.address(server)
+
     def take_snapshot(self, server: int) -> None:
         """Have it snapshot its own disk as soon as may be."""
         with _as_target_error():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from lab.transport.errors import CorruptFrameError
+from lab.transport.guard import Guard
 from lab.transport.udp import Address, UdpSocket
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class Port:
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Takes over the socket.  With a `key` (32 bytes) everything over it carries a tag; rings carry none."""
+        self._guard = Guard(bound) if isinstance(bound, socket.socket) else None
         self._udp = UdpSocket(bound) if isinstance(bound, socket.socket) else bound
         self._seal = _make_seal(key) if key else None
         self._clock = clock
@@ -194,6 +196,8 @@ class Port:
         member.prefixes = member.session.prefixes
         for prefix in member.prefixes:
             self._by_prefix[prefix] = member
+        if self._guard is not None and self._guard.is_up:
+            self._guard.admit(self._by_prefix)
 
     # -- in ------------------------------------------------------------------------------------------
 
@@ -205,10 +209,16 @@ class Port:
         changed = False
         udp = self._udp
         if udp is not None:
+            foreign, is_full = self.foreign, False
             for _ in range(READS_MAX):
                 if not udp.has_input():
                     break
                 changed |= self._take(udp.receive())
+            else:
+                is_full = self.foreign - foreign > READS_MAX // 2
+            guard = self._guard
+            if guard is not None and (self.foreign != foreign or guard.is_alert):
+                guard.on_turn(self.foreign, is_full, self._by_prefix, self._clock())
         for member in self._members:
             if member.ring is not None and member.ring.has_input() and (datagrams := member.ring.receive()):
                 self._hand_over(member, datagrams, self._clock())
@@ -324,6 +334,8 @@ class Port:
         }
         if self._udp is not None:
             counters |= self._udp.counters
+        if self._guard is not None:
+            counters["filtered"] = self._guard.filtered
         return counters
 
     def close(self) -> None:

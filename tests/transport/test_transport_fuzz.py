@@ -1,6 +1,7 @@
 """Whatever strangers send to a port: frames arrive once and in order all the same, and no stranger gets an answer."""
 
 import random
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
@@ -15,7 +16,7 @@ from lab.transport.window import WindowConfig
 KEY = bytes(range(32))
 LOOPBACK = "127.0.0.1"
 CHANNELS = 2
-TURN_NS = 1_000_000
+TURN_NS = 10_000_000  # slow enough for a port to read everything itself (see lab.transport.guard)
 TURNS_MAX = 2_000  # within which everything has to have arrived
 
 
@@ -233,3 +234,31 @@ def test_replays_to_a_quiet_port_are_not_answered_with_a_byte(world):
             world.victim.turn()
     assert world.victim.port.counters["socket_bytes_sent"] == before
     assert world.counters()["replayed"] > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="socket filters are Linux's")
+@pytest.mark.parametrize("world", [b"", KEY], indirect=True, ids=["bare", "sealed"])
+def test_under_a_flood_links_go_on_and_begin_anew_and_strangers_are_not_read(world):
+    rng = random.Random(6)
+    world.turn_until(world.is_open)
+
+    def flood() -> list[bytes]:
+        return [rng.randbytes(rng.randrange(100)) for _ in range(200)]
+
+    read = 0
+    while not world.victim.port._guard.is_up:
+        assert read < 10_000
+        world.stranger.send(flood(), world.victim.address)
+        world.turn()
+        read += 200
+    while world.victim.port.has_input():
+        world.turn()
+    before = world.counters()
+    run_under_attack(world, flood, 30, seed=7)
+    assert world.counters()["foreign"] == before["foreign"]
+    world.victim.links[0].end_session("to see another one")
+    world.turn_until(lambda: not world.is_open())
+    world.stranger.send(flood(), world.victim.address)
+    world.turn_until(world.is_open)
+    assert world.counters()["foreign"] == before["foreign"]
+    assert not world.stranger.has_input()

@@ -268,8 +268,7 @@ def test_flush_sends_what_there_is_and_leaves_room_for_others(bench):
 
 def test_what_the_kernel_tells_is_in_the_counters(bench):
     counters = bench.port.counters
-    assert counters["receive_buffer_bytes"] > 4096
-    assert {"unsent", "oversized", "overflowed", "segment_bytes_max", "coalesces"} <= counters.keys()
+    assert {"unsent", "oversized", "overflowed", "filtered"} <= counters.keys()
 
 
 # -- rings
