@@ -202,3 +202,4 @@ class FreeDisk(Fault, frozen=True):
 AnyFault = Crash | Restart | Freeze | Thaw | Partition | Heal
 DiskFault = FillDisk | FreeDisk
 LinkFault = Reshape | Cut  # only where links carry datagrams
+TargetFault = AnyFault | DiskFault | LinkFault  # what real processes may suffer

@@ -12,7 +12,20 @@ from lab.cluster.errors import ClusterError
 from lab.cluster.room import HOW, can_fill
 from lab.cluster.spec import ClusterSpec, spec_of
 from lab.cluster.supervisor import NODE, Cluster
-from lab.faults import AnyFault, Crash, DiskFault, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
+from lab.faults import (
+    Crash,
+    Cut,
+    FillDisk,
+    FreeDisk,
+    Freeze,
+    Heal,
+    Partition,
+    Reshape,
+    Restart,
+    TargetFault,
+    Thaw,
+)
+from lab.networks import Network
 from lab.targets.hops import HopMarks, decode_hops
 from lab.targets.target import Connector, PhaseMark, ServerInfo, TargetError, Usage
 
@@ -58,8 +71,11 @@ class OwnTarget:
         marks_max: int = 0,
         marks_every: int = 1,
         cpus: tuple[int, ...] = (),
+        network: Network | None = None,
     ) -> None:
         """Starts nothing yet.  `cpus`: where all servers may run; empty: where this process may.
+
+        `network`: what links do to datagrams, and who stands where; None: nothing.
 
         Raises TargetError for settings that make no ensemble.
         """
@@ -90,6 +106,7 @@ class OwnTarget:
                 marks_max=marks_max,
                 marks_every=marks_every,
                 cpus=all_on(range(1, voters + observers + 1), cpus),
+                network=network,
             )
         self._cluster: Cluster | None = None
 
@@ -216,7 +233,7 @@ class OwnTarget:
         if not self._spec.marks_max:
             raise TargetError("own: its servers mark no hops: marks_max is 0")
 
-    def inject(self, fault: AnyFault | DiskFault) -> int:
+    def inject(self, fault: TargetFault) -> int:
         cluster = self.cluster
         with _as_target_error():
             match fault:
@@ -232,6 +249,10 @@ class OwnTarget:
                     return cluster.partition(groups)
                 case Heal():
                     return cluster.heal()
+                case Cut(source, target):
+                    return cluster.cut(source, target)
+                case Reshape(source, target, shape):
+                    return cluster.reshape(source, target, shape)
                 case FillDisk(server):
                     return cluster.fill_disk(server)
                 case FreeDisk(server):

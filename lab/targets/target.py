@@ -5,7 +5,7 @@ from typing import Protocol
 import msgspec
 
 from lab.client.history import ReplicaState
-from lab.faults import AnyFault, DiskFault
+from lab.faults import TargetFault
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
@@ -80,7 +80,7 @@ class Target(Protocol):
     def marks(self) -> list[PhaseMark]:
         """What the servers reported since the last call, in no particular order."""
 
-    def inject(self, fault: AnyFault | DiskFault) -> int:
+    def inject(self, fault: TargetFault) -> int:
         """Carry the fault out; returns the CLOCK_MONOTONIC nanosecond at which it took effect."""
 
     def limit_cpu(self, share: float | None) -> str:

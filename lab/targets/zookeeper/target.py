@@ -14,7 +14,7 @@ import msgspec
 
 from lab.client.history import ReplicaState
 from lab.cluster.errors import ClusterError
-from lab.faults import AnyFault, Crash, DiskFault, Freeze, Restart, Thaw
+from lab.faults import Crash, Freeze, Restart, TargetFault, Thaw
 from lab.targets.target import Connector, PhaseMark, ServerInfo, TargetError, Usage
 from lab.targets.zookeeper.config import DURABILITIES, Ensemble, free_ports
 from lab.targets.zookeeper.install import Installation, find_zookeeper
@@ -140,7 +140,7 @@ class ZooKeeperTarget:
         """None: what its servers do in an election they do not report."""
         return []
 
-    def inject(self, fault: AnyFault | DiskFault) -> int:
+    def inject(self, fault: TargetFault) -> int:
         servers = self._servers
         with _as_target_error():
             match fault:
