@@ -96,6 +96,18 @@ ENSEMBLE = _options(
     WAIT,
     DATA_DIR,
 )  # fmt: skip
+NETWORK = _options(
+    _option("network", "what links do to datagrams, and who stands where (`lab networks` shows presets)",
+            metavar="PRESET|FILE.toml", type=str),
+    _option("loss", "share of datagrams that every link loses; without --network", type=float),
+    _option("delay_ms", "of every link, each way; without --network", type=float),
+    _option("voter_sites", "of the network, in place of its own; taken round-robin", metavar="SITE,...", type=str,
+            show_default=False),
+    _option("observer_sites", "likewise", metavar="SITE,...", type=str, show_default=False),
+    _option("client_sites", "likewise", metavar="SITE,...", type=str, show_default=False),
+    _option("tick_ms", f"of the servers' clock  [default: {DEFAULTS.tick_ms}, or what suits the network]", default=None,
+            show_default=False, type=int),
+)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -109,6 +121,7 @@ commands.add_command(cli_sim.selftest)
 
 @commands.command()
 @ENSEMBLE
+@NETWORK
 @WORKLOAD
 @_workload_option("reads", "share of operations that are reads", float)
 @_workload_option("value_bytes", "size of a value", int)
@@ -162,6 +175,7 @@ def trial(
 
 @commands.command()
 @ENSEMBLE
+@NETWORK
 @WORKLOAD
 @DISTRIBUTION
 @_option("fault", "what befalls the leader", default="crash", type=click.Choice(["crash", "freeze", "partition"]))
@@ -196,6 +210,7 @@ def failover(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
 @_option("seconds", "length of the ordeal", default=60.0, type=float)
 @_option("seed", "of the faults, the workload and the servers", type=int)
 @DEATH_DETECTION
+@NETWORK
 @DATA_DIR
 @click.option("--run", "name", metavar="NAME", help="of the new folder under results/  [default: date, time and seed]")
 @RESULTS
@@ -238,6 +253,7 @@ def torture(as_json: bool, data_dir: Path | None, results: Path, reports: Path, 
 @_option("seconds", "under load", default=3600.0, type=float)
 @_option("seed", "of the workload and the servers", type=int)
 @DEATH_DETECTION
+@NETWORK
 @DATA_DIR
 @click.option("--run", "name", metavar="NAME", help="of the new folder under results/  [default: date and time]")
 @RESULTS
@@ -281,6 +297,8 @@ def soak(as_json: bool, data_dir: Path | None, results: Path, reports: Path, nam
 @WORKLOAD
 @DISTRIBUTION
 @DEATH_DETECTION
+@LINKS
+@NETWORK
 @DATA_DIR
 @click.option(
     "--prototype",
@@ -404,9 +422,14 @@ def _find_max_rate(
 def _settings(fields: dict[str, Any]) -> Settings:
     """Typed options over what the workload and the target lend over the defaults."""
     from lab.bench.limits import check_failover, check_settings, suited, target_settings, workload_settings
+    from lab.bench.networks import network_settings
 
     typed = _typed(suited(fields["target"], fields, _on_command_line(fields)))
-    lent = {**workload_settings(typed.pop("workload", None)), **target_settings(typed["target"])}
+    lent = {
+        **workload_settings(typed.pop("workload", None)),
+        **target_settings(typed["target"]),
+        **network_settings(typed["network"]),
+    }
     settings = Settings(**{**lent, **typed})
     return check_settings(settings) if settings.fault is None else check_failover(settings)
 

@@ -95,6 +95,21 @@ BAD = [  # what was typed, what the line must name
     (["trial", "--workload", "wrong-value.toml"], ["wrong-value.toml", "reads", "2.0"]),
     (["trial", "--workload", "not-toml.toml"], ["not-toml.toml", "not TOML"]),
     (["trial", "--workload", "other.toml"], ["other.toml", "workload", "elections", "read_mix"]),
+    (["trial", "--network", "moon"], ["--network", "moon", "lan, oceans"]),
+    (["trial", "--network", "unknown-field.toml"], ["unknown-field.toml", "colour", "sites"]),
+    (["trial", "--network", "missing.toml"], ["missing.toml", "cannot be read"]),
+    (["trial", "--network", "lan", "--loss", "0.1"], ["--network lan", "--loss"]),
+    (["trial", "--network", "zones", "--client-sites", "moon"], ["--client-sites", "moon", "zone-1, zone-2, zone-3"]),
+    (["trial", "--voter-sites", "zone-1"], ["--voter-sites", "--network"]),
+    (["trial", "--loss", "0.95"], ["--loss", "0.95", "0 to 0.9"]),
+    (["trial", "--delay-ms", "-1"], ["--delay-ms", "-1"]),
+    (["trial", "--delay-ms", "300"], ["--tick-ms 100", "600 ms", "at least 121"]),
+    (["trial", "--network", "oceans", "--tick-ms", "20"], ["--tick-ms 20", "tokyo", "233 ms", "at least 47"]),
+    (["trial", "--target", "zookeeper", "--loss", "0.1"], ["--loss", "zookeeper"]),
+    (["torture", "--network", "moon"], ["--network", "moon"]),
+    (["soak", "--loss", "2"], ["--loss", "2"]),
+    (["bench", "--network", "moon"], ["--network", "moon"]),
+    (["bench", "--delay-ms", "900"], ["--tick-ms 100", "1,800 ms"]),
     (["failover", "--voters", "1"], ["--voters", "1", "3 to 13"]),
     (["failover", "--voters", "2"], ["--voters", "2", "3 to 13"]),
     (["failover", "--fault", "flood"], ["--fault", "flood", "crash", "freeze", "partition"]),
@@ -204,6 +219,38 @@ def test_a_target_lends_what_suits_it(capsys, monkeypatch, typed, voters, durabi
     monkeypatch.setattr("lab.bench.trial.trial", refuse)
     assert run(capsys, "trial", *typed) == (2, "", "lab: that will do\n")
     assert asked == [(voters, durability)]
+
+
+@pytest.mark.parametrize(("typed", "tick_ms"), [
+    ((), 100), (("--network", "regions"), 100), (("--network", "oceans"), 300),
+    (("--network", "oceans", "--tick-ms", "200"), 200),
+])  # fmt: skip
+def test_a_network_lends_its_tick_unless_one_is_typed(capsys, monkeypatch, typed, tick_ms):
+    asked = []
+
+    def refuse(settings, **more):
+        asked.append(settings)
+        raise TargetError("that will do")
+
+    monkeypatch.setattr("lab.bench.trial.trial", refuse)
+    assert run(capsys, "trial", *typed) == (2, "", "lab: that will do\n")
+    assert [settings.tick_ms for settings in asked] == [tick_ms]
+    assert bool(asked[0].network_digest) == bool(typed)
+
+
+def test_links_of_bench_are_those_of_every_point_whose_target_can_be_told(capsys, monkeypatch):
+    planned = []
+
+    def refuse(self, plan, *more):
+        planned.extend(point.settings for point in plan.points)
+        raise TargetError("that will do")
+
+    monkeypatch.setattr("lab.bench.driver.Bench.__init__", refuse)
+    typed = ["--network", "zones", "--client-sites", "zone-1", "--transport", "udp"]
+    assert run(capsys, "bench", "--profile", "smoke", "--only", "write-latency,election", *typed)[0] == 2
+    assert {(s.network, s.client_sites, s.transport, bool(s.network_digest)) for s in planned} == {
+        ("zones", "zone-1", "udp", True)
+    }
 
 
 @pytest.mark.parametrize(("error", "line"), [

@@ -12,11 +12,12 @@ from lab.bench.grid import families
 from lab.bench.grid import profile as profile_of
 from lab.bench.lifeline import Interrupted
 from lab.bench.limits import SettingsError, check_settings, workload_settings
+from lab.bench.networks import network_settings
 from lab.bench.placement import available_cpus, check_placement
 from lab.bench.plan import Plan
 from lab.bench.point import SUITES
 from lab.bench.progress import Reporter, reporter
-from lab.bench.record import RunInfo
+from lab.bench.record import RunInfo, Settings
 from lab.bench.reference import reference_jobs
 from lab.bench.results import RunFolder, default_name
 from lab.bench.systems import missing_targets
@@ -77,10 +78,16 @@ def run_bench(
     data_dir: Path | None,
     prototype: Path | None = None,
     machines: Machines | None = None,
+    **links: object,
 ) -> Outcome:
-    """Measure; `results` gets a new folder.  What ends it early is raised, and stderr says what was kept."""
+    """Measure; `results` gets a new folder.  What ends it early is raised, and stderr says what was kept.
+
+    `links`: settings of links, for all points whose target can be told; one that is as usual changes nothing.
+    """
     machines = machines or ThisMachine()
     overrides: dict[str, object] = {**workload_settings(workload), "death_detection": death_detection}
+    overrides |= {field: value for field, value in links.items() if value not in (None, getattr(Settings(), field))}
+    overrides = {**network_settings(str(links["network"])), **overrides} if "network" in overrides else overrides
     overrides.pop("reads", None)  # an axis of the grid, as are voters, durability and attachment
     if distribution is not None:
         overrides["distribution"] = distribution

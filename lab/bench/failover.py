@@ -14,6 +14,7 @@ from lab.bench.healthy import dwell, wait_until_healthy
 from lab.bench.limits import check_failover
 from lab.bench.load_protocol import MakeWatch, Watch
 from lab.bench.machine import describe_commit, describe_machine
+from lab.bench.networks import sites_of
 from lab.bench.phases import observers_rejoined_ns, outage_phases_ns
 from lab.bench.record import PHASES, FailoverRecord, PyperfLink, Settings
 from lab.bench.results import now_text
@@ -96,6 +97,7 @@ def run_failover(
         observer_rejoin_ms=[rejoin / 1e6 for outage in outages for rejoin in outage.observers_rejoin],
         acknowledged=acknowledged(histories, Kind.WRITE),
         unknown=len(unknown),
+        sites=sites_of(settings),
         machine=machine,
         commit=commit,
         dirty=dirty,

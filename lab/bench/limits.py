@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 
 from lab.bench.arrivals import ArrivalsError, parse_arrivals
+from lab.bench.networks import check_network, network_settings
 from lab.bench.record import Settings
-from lab.networks import NONE, ROLES, Layout, Network, NetworkError, load_network, network_of
+from lab.networks import NetworkError
 from workloads import Workload, WorkloadError, load_workload, refine, workload_named, workload_of
 
 SERVERS_MAX = 13  # zab.md 2: what an ensemble of this lab is made of
@@ -36,8 +37,17 @@ LOAD_FIELDS = (
     "value_bytes", "keys", "distribution", "zipf_s", "seconds", "warmup", "seed", "attach", "rate", "cpu_share",
     "arrivals", "placement", "fault", "repeats",
 )  # fmt: skip
+LINK_FIELDS = (
+    "network", "network_digest", "loss", "delay_ms", "voter_sites", "observer_sites", "client_sites", "tick_ms",
+)  # fmt: skip
 FOREIGN_FIELDS = {
-    "null": (*(field for field in LOAD_FIELDS if field not in ("fault", "repeats")), "wait", "udp_mtu", "sealed"),
+    "null": (
+        *(field for field in LOAD_FIELDS if field not in ("fault", "repeats")),
+        "wait",
+        "udp_mtu",
+        "sealed",
+        *LINK_FIELDS,
+    ),
     "zookeeper": (*LOAD_FIELDS, "tick_ms", "sync_limit_ticks", "init_limit_ticks", "snap_count", "leader_serves"),
 }
 FOREIGN_FAULTS = {"zookeeper": ("crash", "freeze")}
@@ -137,7 +147,10 @@ def check_settings(settings: Settings) -> Settings:
     if settings.anatomy and settings.reads == 1.0:
         raise SettingsError("--anatomy, --trace: they follow writes, and --reads 1 asks for none")
     _check_target(settings)
-    _check_network(settings)
+    try:
+        check_network(settings)
+    except NetworkError as error:
+        raise SettingsError(str(error)) from error
     try:
         parse_arrivals(settings.arrivals)
     except ArrivalsError as error:
@@ -174,59 +187,6 @@ def _check_target(settings: Settings) -> None:
     if settings.fault is not None and settings.fault not in FOREIGN_FAULTS[target]:
         allowed = " or ".join(FOREIGN_FAULTS[target])
         raise SettingsError(f"--fault: {settings.fault!r}, allowed for the target {target}: {allowed}")
-
-
-def network_of_settings(settings: Settings) -> Network | None:
-    """What links do to datagrams, and who stands where; None: nothing is done to them."""
-    sites = {role: getattr(settings, f"{role}_sites") for role in ROLES}
-    try:
-        return network_of(settings.network, loss=settings.loss, delay_ms=settings.delay_ms, sites=sites)
-    except NetworkError as error:
-        raise SettingsError(str(error)) from error
-
-
-def layout_of_settings(settings: Settings) -> Layout | None:
-    """Who stands where; None without a network."""
-    network = network_of_settings(settings)
-    return None if network is None else Layout(network, settings.voters)
-
-
-def network_settings(name: str | None) -> dict[str, Any]:
-    """The settings that come with a network; none without one."""
-    if name is None or name == NONE:
-        return {}
-    try:
-        network = load_network(name)
-    except NetworkError as error:
-        raise SettingsError(str(error)) from error
-    tick = {} if network.tick_ms is None else {"tick_ms": network.tick_ms}
-    return {"network": name, "network_digest": network.digest, **tick}
-
-
-def _check_network(settings: Settings) -> None:
-    network = network_of_settings(settings)
-    if settings.network_digest:
-        found = network_settings(settings.network).get("network_digest", "")
-        if found != settings.network_digest:
-            raise SettingsError(
-                f"--network {settings.network}: not what it was when this was asked for: its digest is "
-                f"{found or 'none'}, allowed: {settings.network_digest}"
-            )
-    if network is None:
-        if settings.attach == "nearest":
-            raise SettingsError("--attach nearest: there is no network, allowed: leader, followers, observers or all "
-                                "(or --network zones)")  # fmt: skip
-        return
-    places = [network.site_of("voter", index) for index in range(settings.voters)]
-    places += [network.site_of("observer", index) for index in range(settings.observers)]
-    rtt_ms, one, other = max((network.rtt_ms(one, other), one, other) for one in places for other in places)
-    limit_ms = settings.tick_ms * settings.sync_limit_ticks
-    if rtt_ms >= limit_ms:
-        raise SettingsError(
-            f"--tick-ms {settings.tick_ms}: a leader waits {limit_ms:,} ms for an answer, and a round trip between "
-            f"{one} and {other} takes {rtt_ms:,.0f} ms, "
-            f"allowed: at least {int(rtt_ms / settings.sync_limit_ticks) + 1}"
-        )
 
 
 def workload_of_settings(settings: Settings) -> tuple[Workload, msgspec.Struct]:
@@ -288,14 +248,16 @@ def torture_settings(typed: dict[str, Any]) -> Settings:
     typed = dict(typed)
     name = typed.pop("workload", None)
     workload = {"reads": 0.5} if name is None else workload_settings(name)
-    return check_torture(Settings(**{"attach": "all", "warmup": 0.0, "snap_count": 10_000, **workload, **typed}))
+    lent = {"attach": "all", "warmup": 0.0, "snap_count": 10_000, **workload, **network_settings(typed.get("network"))}
+    return check_torture(Settings(**{**lent, **typed}))
 
 
 def soak_settings(typed: dict[str, Any]) -> Settings:
     """Typed options over the workload's parameters over what a soak has by default."""
     typed = dict(typed)
     workload = workload_settings(typed.pop("workload", None))
-    return check_soak(Settings(**{"attach": "all", "warmup": 0.0, **workload, **typed}))
+    lent = {"attach": "all", "warmup": 0.0, **workload, **network_settings(typed.get("network"))}
+    return check_soak(Settings(**{**lent, **typed}))
 
 
 def target_settings(target: str) -> dict[str, Any]:
@@ -311,7 +273,10 @@ def suited(target: str, fields: Mapping[str, Any], typed: Collection[str]) -> di
 def known_to(target: str, changes: Mapping[str, object]) -> dict[str, object]:
     """The changes of settings that this target can be told."""
     fields = FOREIGN_FIELDS.get(target, Settings.__struct_fields__)
-    return {field: value for field, value in changes.items() if field in fields}
+    known = {field: value for field, value in changes.items() if field in fields}
+    if known.get("transport") not in TRANSPORTS[target]:
+        known.pop("transport", None)
+    return known
 
 
 def workload_settings(name: str | None) -> dict[str, Any]:

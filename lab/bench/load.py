@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ from lab.targets.opening import Sessions, open_sessions
 from workloads import workload_named
 
 BATCH_OPERATIONS_MAX = 4096
+FIRST_BATCH_OPERATIONS = 64  # of the set-up
 BATCH_BYTES_MAX = 256 << 10
 LOOK_NS = 2_000_000  # how often a process that never sleeps looks at its descriptors
 STEP_TIMEOUT_S = 60.0  # for one frame of the set-up, or one sync
@@ -280,9 +281,9 @@ class Load:
         """Create the nodes, parents first, and see each create acknowledged."""
         assert self._next_cxid == 1, "the set-up comes first: its requests are numbered from 1"
         generator, create = self._generator, self._sessions.create
-        for part in _chunks(generator.parents, 1):  # one after the other: they may stand in each other
-            self._ask(0, [create(self._next_cxid + i, path, b"") for i, path in enumerate(part)], Part.SETUP)
-        for part in _chunks(generator.paths, self._batch_max):
+        for path in generator.parents:  # one after the other: they may stand in each other
+            self._ask(0, [create(self._next_cxid, path, b"")], Part.SETUP)
+        for part in _growing(generator.paths, self._batch_max):
             cxid = self._next_cxid
             creates = [create(cxid + i, path, generator.value(cxid + i)) for i, path in enumerate(part)]
             self._ask(0, creates, Part.SETUP)
@@ -339,8 +340,12 @@ def _recorder(spec: LoadSpec, sessions: Sessions, read_share: float) -> Recorder
     return Recorder(sessions, spec.client, read_share, spec.reads_checked_max)
 
 
-def _chunks(items: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [items[begin : begin + size] for begin in range(0, len(items), size)]
+def _growing(items: Sequence[str], most: int) -> Iterator[Sequence[str]]:
+    """Parts of them, each up to twice as large as the last: over a long link the first ones have small windows."""
+    begin, size = 0, min(FIRST_BATCH_OPERATIONS, most)
+    while begin < len(items):
+        yield items[begin : begin + size]
+        begin, size = begin + size, min(2 * size, most)
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ from lab.bench.loadspec import (
     Start,
     Stop,
 )
+from lab.bench.networks import with_patience_ms
 from lab.bench.record import Settings
 from lab.client.history import History
 from lab.targets.target import Connector
@@ -209,9 +210,11 @@ def _outstanding(settings: Settings) -> int:
 def _patience_ms(settings: Settings) -> float:
     """How long a server may owe an answer.
 
-    In a failover half of what the servers allow each other: the client is away from a frozen leader before its
-    successor serves, so what is measured is the ensemble's patience and not the client's.
+    In a failover half of what the servers allow each other, or up to all of it where writes are under way for long: the
+    client is away from a frozen leader before its successor serves, so what is measured is the ensemble's patience and
+    not the client's.
     """
     if settings.fault is None or (settings.target != "own" and settings.fault == "crash"):  # the connection ends
         return PATIENCE_MS
-    return settings.sync_limit_ticks * settings.tick_ms / 2
+    limit_ms = float(settings.sync_limit_ticks * settings.tick_ms)
+    return min(limit_ms, with_patience_ms(settings, limit_ms / 2))

@@ -15,6 +15,7 @@ from lab.bench.record import (
     TortureRecord,
     TrialRecord,
 )
+from lab.networks import NONE
 
 
 def summary(record: Record) -> str:
@@ -34,13 +35,16 @@ def _trial(record: TrialRecord) -> list[str]:
             f"  {kind:5} latency us: p50 {use.p50:,.0f}  p90 {use.p90:,.0f}  p99 {use.p99:,.0f}  "
             f"p99.9 {use.p999:,.0f}  max {use.max:,.0f}"
         )
+    sites = record.sites if len(set(record.sites.values())) > 1 else {}
     for server in record.servers:
+        site = sites.get(f"server {server.id}", "")
         throttled = f", throttled {server.throttled_s:.2f} s" if server.throttled_s else ""
         lines.append(
             f"  server {server.id} {server.role:9} cpu {server.cpu_s:.2f} s, sent {server.bytes_sent / 1e6:,.1f} MB, "
-            f"rss {server.rss_mb:.0f} MB{throttled}"
+            f"rss {server.rss_mb:.0f} MB{throttled}{f', at {site}' if site else ''}"
         )
-    lines.append(f"  clients cpu {record.client_cpu_s:.2f} s")
+    where = sorted({site for process, site in sites.items() if process.startswith("client")})
+    lines.append(f"  clients cpu {record.client_cpu_s:.2f} s{' at ' if where else ''}{', '.join(where)}")
     if record.cpus:
         lines.append("  " + ", ".join(f"{name} on CPU {_cpus(held)}" for name, held in record.cpus.items()))
     if record.anatomy is not None:
@@ -149,7 +153,14 @@ def _loop_of(settings: Settings) -> str:
 def _ensemble(settings: Settings) -> str:
     relays = f" behind {settings.relays} relay{'s' if settings.relays > 1 else ''}" if settings.relays else ""
     ensemble = f"{settings.voters} voters + {settings.observers} observers{relays}"
-    return f"{ensemble}, {settings.transport}, {settings.durability}"
+    return f"{ensemble}, {settings.transport}{_network(settings)}, {settings.durability}"
+
+
+def _network(settings: Settings) -> str:
+    if settings.network != NONE:
+        return f", network {settings.network}"
+    loss = f", {settings.loss:.3g} of datagrams lost" if settings.loss else ""
+    return f"{loss}, {settings.delay_ms:g} ms each way" if settings.delay_ms else loss
 
 
 def _loop(settings: Settings) -> str:

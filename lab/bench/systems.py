@@ -7,6 +7,7 @@ from lab.bench.anatomy import EVERY, marks_max
 from lab.bench.crew import PATIENCE_MS, Crew
 from lab.bench.limits import workload_of_settings
 from lab.bench.loaders import Loaders
+from lab.bench.networks import network_of_settings, with_patience_ms
 from lab.bench.record import Settings
 from lab.targets.null import NullTarget
 from lab.targets.own import OwnTarget
@@ -60,6 +61,7 @@ def make_own(settings: Settings, data_dir: Path | None, **more: Any) -> OwnTarge
         leader_serves=settings.leader_serves,
         relays=settings.relays,
         finalize_early=settings.finalize_early,
+        network=network_of_settings(settings),
         data_dir=data_dir,
         seed=settings.seed,
         marks_max=marks_max(settings.seconds) if settings.anatomy else 0,
@@ -112,4 +114,5 @@ class CrewMaker:
         folder = target.folder / "load"
         folder.mkdir()
         servers = range(1, settings.voters + settings.observers + 1)
-        return Crew(settings, params, servers, target.connector, folder, target.look_out, self._patience_ms)
+        patience_ms = with_patience_ms(settings, self._patience_ms)
+        return Crew(settings, params, servers, target.connector, folder, target.look_out, patience_ms)

@@ -10,9 +10,10 @@ import msgspec
 
 from lab.bench.anatomy import EVERY, dissect
 from lab.bench.latency import encode_histogram, percentiles, series
-from lab.bench.limits import check_settings, layout_of_settings, workload_of_settings
+from lab.bench.limits import check_settings, workload_of_settings
 from lab.bench.load_protocol import Load, MakeLoad, Window
 from lab.bench.machine import describe_commit, describe_machine
+from lab.bench.networks import layout_of_settings, sites_of
 from lab.bench.open_loop import open_loop
 from lab.bench.placement import Placed, available_cpus, check_placement
 from lab.bench.progress import Reporter, Silent
@@ -97,6 +98,7 @@ def run_trial(
         settings=settings,
         **_measured(settings, seen),
         anatomy=anatomy,
+        sites=sites_of(settings),
         machine=machine,
         commit=commit,
         dirty=dirty,

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from lab.bench.limits import SettingsError, check_settings, network_of_settings, network_settings
+from lab.bench.limits import SettingsError, check_settings
+from lab.bench.networks import (
+    network_of_settings,
+    network_settings,
+    sites_of,
+    slowest_write_ms,
+    with_patience_ms,
+)
 from lab.bench.record import Settings
 from lab.networks import load_network, uniform
 
@@ -24,6 +31,23 @@ def test_settings_say_what_links_do_and_who_stands_where() -> None:
     network = network_of_settings(Settings(network="zones", client_sites="zone-1", voter_sites="zone-2,zone-3"))
     assert network is not None
     assert (network.voters, network.clients) == (("zone-2", "zone-3"), ("zone-1",))
+
+
+def test_a_record_says_who_stood_where() -> None:
+    assert sites_of(Settings(loss=0.0)) == {}
+    assert sites_of(Settings(network="outpost", voters=4, observers=1, clients=2)) == {
+        "server 1": "dallas-1", "server 2": "dallas-2", "server 3": "dallas-3", "server 4": "dallas-1",
+        "server 5": "sydney", "client 0": "sydney", "client 1": "sydney",
+    }  # fmt: skip
+
+
+def test_clients_wait_for_what_the_network_makes_them_wait() -> None:
+    near, far = Settings(network="lan"), Settings(network="oceans", voters=5)
+    assert slowest_write_ms(Settings()) == 0.0
+    assert with_patience_ms(Settings(), 250.0) == with_patience_ms(near, 250.0) == 250.0
+    # washington asks sydney, it sao-paulo, which leads: its quorum is washington and frankfurt
+    assert slowest_write_ms(far) == pytest.approx(214 + 328 + 196)
+    assert with_patience_ms(far, 1000.0) == pytest.approx(4 * (214 + 328 + 196))
 
 
 @pytest.mark.parametrize("changes", [
