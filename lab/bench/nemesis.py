@@ -6,15 +6,32 @@ to the next what to begin and what to end.  No clock, no process: the harness as
 
 The rules: never more than a minority of the voters is without its process because of crashes and full disks, except in
 a blackout, which kills every server at once and lets all come back (legal where writes survive the process: fsync and
-buffered).  One partition at a time.  A server suffers one thing at a time.  Everything ends.
+buffered).  One partition at a time, in one direction or both.  A server suffers one thing at a time, as does a link.
+Everything ends.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import combinations
 from random import Random
 
 import msgspec
 
-from lab.faults import AnyFault, Crash, DiskFault, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
+from lab.faults import (
+    Constant,
+    Crash,
+    Cut,
+    FillDisk,
+    FreeDisk,
+    Freeze,
+    Heal,
+    Normal,
+    Partition,
+    Reshape,
+    Restart,
+    Shape,
+    TargetFault,
+    Thaw,
+)
 
 LEADER_CRASH = "leader crash"
 CLIENT_KILL = "client kill"
@@ -23,16 +40,27 @@ BLACKOUT = "blackout"
 ISOLATED = "leader isolated"
 MINORITY, SPLIT, ALONE, CUT_OBSERVERS = "minority cut off", "split in two", "servers alone", "observers cut off"
 CRASH, RESTART, SHORT_FREEZE, FREEZE, LEADER_FREEZE = "crash", "restart", "short freeze", "freeze", "leader freeze"
+DEAF, MUTE, LOSSY, SLOW = "hears nobody", "heard by nobody", "lossy link", "slow link"
 PARTITIONS = (ISOLATED, MINORITY, SPLIT, ALONE, CUT_OBSERVERS)
+ONE_WAY = (DEAF, MUTE)
+DATAGRAM_KINDS = (*ONE_WAY, LOSSY, SLOW)  # only where links carry datagrams
 KINDS = (
     LEADER_CRASH, CRASH, RESTART, BLACKOUT, FULL_DISK, LEADER_FREEZE, FREEZE, SHORT_FREEZE, *PARTITIONS, CLIENT_KILL,
+    *DATAGRAM_KINDS,
 )  # fmt: skip
 
 CYCLE_S = 8.0  # of chaos; each has one crash of the leader
 HEAVY = (  # two a cycle, at most one of them at a time; the shares are those of a deck of cards
     CRASH, RESTART, RESTART, BLACKOUT, FULL_DISK, FULL_DISK, LEADER_FREEZE, LEADER_FREEZE, FREEZE, *PARTITIONS,
+    *ONE_WAY,
 )  # fmt: skip
-LIGHT = (CLIENT_KILL, CLIENT_KILL, SHORT_FREEZE, SHORT_FREEZE, FREEZE, CRASH)  # two a cycle, beside the heavy ones
+LIGHT = (  # two a cycle, beside the heavy ones
+    CLIENT_KILL, CLIENT_KILL, SHORT_FREEZE, SHORT_FREEZE, FREEZE, CRASH, LOSSY, SLOW,
+)  # fmt: skip
+SHAPES = {  # of a link, both ways
+    LOSSY: Shape(delay=Constant(2), loss=0.25, duplicate=0.05, reorder=0.1),
+    SLOW: Shape(delay=Normal(40, 15), hold_ms=5, bytes_per_s=4e6),
+}
 PATIENCE_S = 3.0  # how long a strike waits for somebody whom it may befall
 GRACE_S = 60.0  # after the time is up: for a first crash of a leader, in a run that had none
 
@@ -43,7 +71,8 @@ class KillClient(msgspec.Struct, frozen=True):
     place: int
 
 
-Blow = AnyFault | DiskFault | KillClient
+Blow = TargetFault | KillClient
+Pair = tuple[int, int]  # of servers, the smaller id first
 
 
 class Strike(msgspec.Struct, frozen=True):
@@ -64,6 +93,7 @@ class View(msgspec.Struct, frozen=True):
     down: frozenset[int] = frozenset()  # processes that are not there, or have no disk to write to
     frozen: frozenset[int] = frozenset()
     is_parted: bool = False
+    shaped: frozenset[Pair] = frozenset()  # links that a strike has made lossy or slow
     clients: int = 1
 
     @property
@@ -162,11 +192,35 @@ def stroke_of(strike: Strike, view: View, now_s: float) -> Stroke | None:
             return None
         cut_off = min(groups, key=len) if len(groups) == 2 else view.servers
         return Stroke(strike.kind, tuple(sorted(cut_off)), (Partition(groups),), (Heal(),), until_s)
+    if strike.kind in ONE_WAY:
+        return None if view.is_parted else _one_way(strike.kind, view, rng, until_s)
+    if strike.kind in SHAPES:
+        return _shaped(strike.kind, view, rng, until_s)
     victim = _victim(strike.kind, view, rng)
     if victim is None:
         return None
     blow, *repairs = _befall(strike.kind, victim)
     return Stroke(strike.kind, (victim,), (blow,), tuple(repairs), until_s)
+
+
+def _one_way(kind: str, view: View, rng: Random, until_s: float) -> Stroke:
+    """Every other time it is the leader that hears nobody, or that nobody hears."""
+    anybody, is_leader = rng.choice(view.servers), rng.random() < 0.5
+    victim = view.leader if is_leader and view.leader is not None else anybody
+    others = [server for server in view.servers if server != victim]
+    cuts = tuple(Cut(other, victim) if kind == DEAF else Cut(victim, other) for other in others)
+    return Stroke(kind, (victim,), cuts, (Heal(),), until_s)
+
+
+def _shaped(kind: str, view: View, rng: Random, until_s: float) -> Stroke | None:
+    free = [pair for pair in combinations(view.servers, 2) if pair not in view.shaped]
+    if not free:
+        return None
+    one, other = rng.choice(free)
+    ways = ((one, other), (other, one))
+    blows = tuple(Reshape(source, target, SHAPES[kind]) for source, target in ways)
+    repairs = tuple(Reshape(source, target, None) for source, target in ways)
+    return Stroke(kind, (one, other), blows, repairs, until_s)
 
 
 def _victim(kind: str, view: View, rng: Random) -> int | None:

@@ -19,7 +19,19 @@ import numpy as np
 from lab.bench.latency import series
 from lab.bench.limits import check_torture
 from lab.bench.machine import describe_commit, describe_machine
-from lab.bench.nemesis import CUT_OBSERVERS, FULL_DISK, KillClient, Nemesis, Strike, Stroke, View, timeline
+from lab.bench.nemesis import (
+    CUT_OBSERVERS,
+    DATAGRAM_KINDS,
+    FULL_DISK,
+    KillClient,
+    Nemesis,
+    Pair,
+    Strike,
+    Stroke,
+    View,
+    timeline,
+)
+from lab.bench.networks import carries_datagrams
 from lab.bench.progress import Reporter, Silent
 from lab.bench.record import FaultSpan, Reign, Settings, TortureRecord
 from lab.bench.results import now_text
@@ -27,7 +39,7 @@ from lab.bench.tally import Nanoseconds, acknowledged, completed, unknown_writes
 from lab.bench.trial import DEFAULT_DATA_DIR, checks_of, judge, running
 from lab.bench.watch import Watch
 from lab.client.history import History, Kind, ReplicaState
-from lab.faults import Crash, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
+from lab.faults import Crash, Cut, FillDisk, FreeDisk, Freeze, Heal, Partition, Reshape, Restart, Thaw
 from lab.targets.target import Target, TargetError
 
 LOG_SEGMENT_BYTES = 1 << 20  # so that logs roll over every few seconds
@@ -179,6 +191,7 @@ class Ordeal:
         self._filled: set[int] = set()
         self._frozen: set[int] = set()
         self._is_parted = False
+        self._shaped: set[Pair] = set()
         self._shown_s = -SHOWN_EVERY_S
 
     @property
@@ -270,8 +283,10 @@ class Ordeal:
                     self._filled.add(server)
                 case Freeze(server):
                     self._frozen.add(server)
-                case Partition():
+                case Partition() | Cut():
                     self._is_parted = True
+                case Reshape(source, target):
+                    self._shaped.add((min(source, target), max(source, target)))
                 case _:
                     raise AssertionError(f"{blow} breaks nothing")
             self._target.inject(blow)
@@ -286,6 +301,8 @@ class Ordeal:
                     self._frozen.discard(server)
                 case Heal():
                     self._is_parted = False
+                case Reshape(source, target):
+                    self._shaped.discard((min(source, target), max(source, target)))
                 case FreeDisk():
                     pass
                 case _:
@@ -326,6 +343,7 @@ class Ordeal:
             down=down,
             frozen=frozen,
             is_parted=self._is_parted,
+            shaped=frozenset(self._shaped),
             clients=self._settings.clients,
         )
 
@@ -341,7 +359,9 @@ class Ordeal:
 
 
 def _plan(settings: Settings, *, can_fill: bool) -> list[Strike]:
-    without = [kind for kind, can in ((FULL_DISK, can_fill), (CUT_OBSERVERS, settings.observers > 0)) if not can]
+    possible = {FULL_DISK: can_fill, CUT_OBSERVERS: settings.observers > 0}
+    possible |= dict.fromkeys(DATAGRAM_KINDS, carries_datagrams(settings))
+    without = [kind for kind, can in possible.items() if not can]
     sync_limit_s = settings.sync_limit_ticks * settings.tick_ms / 1e3
     return timeline(random.Random(f"torture {settings.seed}"), settings.seconds, sync_limit_s, without)
 

@@ -35,6 +35,7 @@ COLOURS = {
     "crash": ("#d4550b", "#ff9f5d"),
     "freeze": ("#3a8fc5", "#9ad4f7"),
     "partition": ("#8a4fa2", "#cf9be4"),
+    "link": ("#5e8c31", "#9fd06b"),
     "full disk": ("#b8860e", "#f3c051"),
     "own": ("#0067a8", "#58b4f2"),  # targets
     "zookeeper": ("#b8600e", "#f3a950"),

@@ -9,11 +9,16 @@ from lab.bench.nemesis import (
     CLIENT_KILL,
     CUT_OBSERVERS,
     CYCLE_S,
+    DATAGRAM_KINDS,
+    DEAF,
     FULL_DISK,
     GRACE_S,
     KINDS,
     LEADER_CRASH,
+    LOSSY,
+    MUTE,
     PARTITIONS,
+    SLOW,
     KillClient,
     Nemesis,
     Strike,
@@ -22,7 +27,7 @@ from lab.bench.nemesis import (
     stroke_of,
     timeline,
 )
-from lab.faults import Crash, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
+from lab.faults import Crash, Cut, FillDisk, FreeDisk, Freeze, Heal, Partition, Reshape, Restart, Thaw
 
 SYNC_LIMIT_S = 0.5
 STEP_S = 0.05
@@ -37,12 +42,15 @@ class Ensemble:
         self.down: set[int] = set()
         self.frozen: set[int] = set()
         self.groups: tuple[tuple[int, ...], ...] | None = None
+        self.cuts: set[tuple[int, int]] = set()
+        self.shapes: set[tuple[int, int]] = set()
         self.leader: int | None = voters
         self._steps, self._wait = steps_to_elect, 0
 
     def view(self) -> View:
         return View(self.voters, self.observers, self.leader, frozenset(self.down), frozenset(self.frozen),
-                    self.groups is not None, clients=3)  # fmt: skip
+                    self.groups is not None or bool(self.cuts),
+                    frozenset((one, other) for one, other in self.shapes if one < other), clients=3)  # fmt: skip
 
     def suffer(self, blow) -> None:
         match blow:
@@ -59,13 +67,20 @@ class Ensemble:
             case Thaw(server):
                 self.frozen.remove(server)
             case Partition(groups):
-                assert self.groups is None
+                assert (self.groups, self.cuts) == (None, set())
                 assert sorted(server for group in groups for server in group) == [*self.voters, *self.observers]
                 assert all(groups)
                 self.groups = groups
+            case Cut(source, target):
+                assert self.groups is None
+                assert source != target
+                self.cuts.add((source, target))
+            case Reshape(source, target, shape):
+                assert ((source, target) in self.shapes) == (shape is None), "a link suffers one thing at a time"
+                self.shapes ^= {(source, target)}
             case Heal():
-                assert self.groups is not None
-                self.groups = None
+                assert self.groups is not None or self.cuts
+                self.groups, self.cuts = None, set()
             case KillClient(place):
                 assert place in range(3)
 
@@ -79,10 +94,18 @@ class Ensemble:
             self.leader = max(quorum)
 
     def _quorum(self) -> list[int]:
-        alive = [voter for voter in self.voters if voter not in self.down | self.frozen]
+        one_way = {source for source, _ in self.cuts} & {target for _, target in self.cuts}
+        assert one_way == set(), "no server both hears nobody and is heard by nobody"
+        silent = [server for server in (*self.voters, *self.observers) if self._is_cut_off(server)]
+        alive = [voter for voter in self.voters if voter not in self.down | self.frozen | set(silent)]
         groups = self.groups or ((*self.voters, *self.observers),)
         sides = [[voter for voter in alive if voter in group] for group in groups]
         return next((side for side in sides if 2 * len(side) > len(self.voters)), [])
+
+    def _is_cut_off(self, server: int) -> bool:
+        """Whether one direction to or from everybody else is cut."""
+        others = {*self.voters, *self.observers} - {server}
+        return any({(way[::step]) for way in ((server, other) for other in others)} <= self.cuts for step in (1, -1))
 
 
 def live_through(seed: int, seconds: float, voters: int, observers: int) -> tuple[list[Stroke], list[Stroke], Nemesis]:
@@ -112,7 +135,8 @@ def live_through(seed: int, seconds: float, voters: int, observers: int) -> tupl
         for repair in over.repairs:
             ensemble.suffer(repair)
         ended.append(over)
-    assert (ensemble.down, ensemble.frozen, ensemble.groups) == (set(), set(), None), "everything ends"
+    left = ensemble.down | ensemble.frozen, ensemble.groups, ensemble.cuts | ensemble.shapes
+    assert left == (set(), None, set()), "everything ends"
     assert sorted(map(id, begun)) == sorted(map(id, ended))
     assert now_s < seconds + GRACE_S
     return begun, ended, nemesis
@@ -156,6 +180,13 @@ def test_two_minutes_bring_every_kind_of_fault() -> None:
 def test_kinds_that_cannot_be_are_left_out() -> None:
     strikes = timeline(Random(1), 300.0, SYNC_LIMIT_S, without=(FULL_DISK, CUT_OBSERVERS))
     assert {strike.kind for strike in strikes} == set(KINDS) - {FULL_DISK, CUT_OBSERVERS}
+
+
+def test_links_of_frames_suffer_what_they_always_did() -> None:
+    """A plan without the kinds of datagrams is the plan of the same seed from before there were any."""
+    with_links = {strike.kind for strike in timeline(Random(1), 300.0, SYNC_LIMIT_S)}
+    without = timeline(Random(1), 300.0, SYNC_LIMIT_S, without=DATAGRAM_KINDS)
+    assert with_links - {strike.kind for strike in without} == set(DATAGRAM_KINDS)
 
 
 def test_freezes_last_shorter_and_longer_than_the_silence_that_is_noticed() -> None:
@@ -215,6 +246,31 @@ def test_partitions_cut_who_their_name_says_and_one_at_a_time() -> None:
     assert len(cut("split in two")) == 2
     parted = View((1, 2, 3), (4, 5), leader=3, is_parted=True, clients=2)
     assert all(stroke_of(strike(kind), parted, 0.0) is None for kind in PARTITIONS)
+
+
+def test_one_way_cuts_leave_the_other_way() -> None:
+    for luck in range(20):
+        for kind in (DEAF, MUTE):
+            stroke = stroke_of(strike(kind, luck), WHOLE, 0.0)
+            assert stroke is not None
+            (victim,), cuts = stroke.victims, {(cut.source, cut.target) for cut in stroke.blows if isinstance(cut, Cut)}
+            others = {1, 2, 3, 4, 5} - {victim}
+            assert cuts == {(other, victim) if kind == DEAF else (victim, other) for other in others}
+            assert stroke.repairs == (Heal(),)
+    parted = View((1, 2, 3), (4, 5), leader=3, is_parted=True, clients=2)
+    assert stroke_of(strike(DEAF), parted, 0.0) is None
+
+
+def test_a_link_becomes_lossy_or_slow_both_ways_and_is_what_it_was_afterwards() -> None:
+    for kind in (LOSSY, SLOW):
+        stroke = stroke_of(strike(kind), WHOLE, 0.0)
+        assert stroke is not None
+        one, other = stroke.victims
+        ways = [(one, other), (other, one)]
+        assert [(blow.source, blow.target) for blow in stroke.blows if isinstance(blow, Reshape)] == ways
+        assert stroke.repairs == tuple(Reshape(*way, None) for way in ways)
+    taken = View((1, 2), (), leader=2, shaped=frozenset({(1, 2)}))
+    assert stroke_of(strike(LOSSY), taken, 0.0) is None
 
 
 def test_a_client_can_be_killed_whatever_happens() -> None:

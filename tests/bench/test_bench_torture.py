@@ -18,7 +18,7 @@ from lab.bench.record import Settings, TortureRecord
 from lab.bench.torture import Ordeal, run_torture
 from lab.bench.torture_run import torture_into
 from lab.bench.watch import Watch
-from lab.faults import Crash, FillDisk, FreeDisk, Freeze, Heal, Partition, Restart, Thaw
+from lab.faults import Crash, Cut, FillDisk, FreeDisk, Freeze, Heal, Partition, Reshape, Restart, Thaw
 from lab.targets.target import PhaseMark, TargetError
 
 DEADLINE_S = 90.0
@@ -39,6 +39,7 @@ class Patient(FakeTarget):
         super().__init__(voters=voters, observers=observers)
         self.down, self.frozen, self.groups, self.full = set(), set(), None, {}
         self.breaks_at, self.faults = breaks_at, []
+        self.cuts, self.shaped = set(), set()
         self.history = a_history(writes)
         self.states = replicas_of(self.history if not loses else a_history(writes - 1), self.members, SEED)
         self.reported = []
@@ -65,8 +66,14 @@ class Patient(FakeTarget):
                 self.frozen.discard(server)
             case Partition(groups):
                 self.groups = groups
+            case Cut(source, target):
+                self.cuts.add((source, target))
+            case Reshape(source, target, shape):
+                assert ((source, target) in self.shaped) == (shape is None)
+                self.shaped ^= {(source, target)}
             case Heal():
                 self.groups = None
+                self.cuts.clear()
         self._elect()
         return 0
 
@@ -133,6 +140,15 @@ def test_what_was_done_is_recorded_undone_and_verified() -> None:
     assert [reign.epoch for reign in record.reigns] == sorted(reign.epoch for reign in record.reigns)
     assert (record.acknowledged, record.lost, record.unknown) == (10, 0, 0)
     assert record.seconds >= 0.6
+
+
+def test_links_suffer_where_they_carry_datagrams_and_only_there() -> None:
+    for loss, befalls in ((0.01, {Cut, Reshape}), (0.0, set())):
+        target = Patient()
+        record = tortured(target, seconds=3.0, loss=loss)
+        assert record.verified, record.checks.findings
+        assert {type(fault) for fault in target.faults} & {Cut, Reshape} == befalls
+        assert (target.cuts, target.shaped) == (set(), set())
 
 
 def test_an_acknowledged_write_that_is_gone_is_counted_and_fails_the_run() -> None:

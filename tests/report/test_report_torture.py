@@ -26,7 +26,7 @@ def a_torture(seconds: float = 10.05, **changes: object) -> TortureRecord:
         FaultSpan("leader crash", [3], 1.0, 2.5), FaultSpan("leader crash", [2], 6.0, 6.5),
         FaultSpan("blackout", [1, 2, 3, 4], 8.0, 8.2), FaultSpan("short freeze", [1], 3.0, 3.2),
         FaultSpan("observers cut off", [4], 4.0, 5.0), FaultSpan("full disk", [2], 5.0, 5.5),
-        FaultSpan("client kill", [0], 7.0, 7.0),
+        FaultSpan("client kill", [0], 7.0, 7.0), FaultSpan("lossy link", [1, 3], 9.0, 9.4),
     ]  # fmt: skip
     record = TortureRecord(
         target="own", voters=3, observers=1, verified=True,

@@ -50,7 +50,7 @@ def _throughput(ax: Axes, rows: Sequence[ThroughputRow], faults: Sequence[FaultR
     for family in families:
         ax.fill_between([], [], [], color=colour(family), alpha=0.4, linewidth=0, label=family)
     ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.10), ncols=2 + len(families), frameon=False, fontsize=9,
-              handlelength=1.4, columnspacing=1.4, borderpad=0.0)  # fmt: skip
+              handlelength=1.1, columnspacing=1.0, borderpad=0.0)  # fmt: skip
 
 
 def _leaders(ax: Axes, reigns: Sequence[Reign], seconds: float) -> None:

@@ -6,11 +6,12 @@ from lab.bench.record import FaultSpan, TortureRecord
 
 STEP_S = 0.1  # of the record's series
 STEPS_MAX = 400  # more of them would be a smear: rows of a long run sum up 2, 5 or 10
-FAMILIES = ("crash", "freeze", "partition", "full disk", "client kill")
+FAMILIES = ("crash", "freeze", "partition", "link", "full disk", "client kill")
 _FAMILY = {
     "leader crash": "crash", "restart": "crash", "blackout": "crash", "short freeze": "freeze",
     "leader freeze": "freeze", "leader isolated": "partition", "minority cut off": "partition",
     "split in two": "partition", "servers alone": "partition", "observers cut off": "partition",
+    "hears nobody": "partition", "heard by nobody": "partition", "lossy link": "link", "slow link": "link",
 }  # fmt: skip
 
 
