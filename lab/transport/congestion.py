@@ -25,33 +25,26 @@ class Round:
     """What happened since the datagrams were sent that are being acknowledged now: about one round trip."""
 
     def __init__(self) -> None:
-        self._ends_with = 0  # number that was the next one when the round began
+        self.ends_with = 0  # number that was the next one when the round began
         self.least_rtt = self.last_least_rtt = 0  # of this round and the last one; 0: not measured
         self.acked_bytes = self.lost_bytes = 0
-
-    def add_rtt(self, sample_ns: int) -> None:
-        if not self.least_rtt or sample_ns < self.least_rtt:
-            self.least_rtt = sample_ns
-
-    def has_ended(self, largest_acked: int) -> bool:
-        return largest_acked >= self._ends_with
 
     def loses_much(self, datagram_bytes: int) -> bool:
         lost = self.lost_bytes
         return lost > _LOST_LEAST * datagram_bytes and lost > _LOSS_MAX * (self.acked_bytes + lost)
 
     def begin(self, next_number: int) -> None:
-        self._ends_with = next_number
-        self.last_least_rtt = self.least_rtt or self.last_least_rtt
+        self.ends_with = next_number
+        if self.least_rtt:
+            self.last_least_rtt = self.least_rtt
         self.least_rtt = self.acked_bytes = self.lost_bytes = 0
 
     def has_queue(self, rtt: Rtt) -> bool:
         """Whether all of the last round trips saw one."""
-        queue_from = rtt.queue_from
-        if rtt.latest <= queue_from:
+        if rtt.latest <= rtt.queue_from:
             return False
         least = min(self.least_rtt or self.last_least_rtt, self.last_least_rtt or self.least_rtt)
-        return least > queue_from
+        return least > rtt.queue_from
 
 
 class Congestion:
@@ -73,47 +66,49 @@ class Congestion:
         self._recovers_to = 0  # losses below this number belong to a reduction that was made
         self._undo: tuple[int, int, float] | None = None
         self._undo_lost = 0  # bytes on account of which the last reduction was made, not proven spurious
-        self._may_send_at = 0
+        self.may_send_at = 0  # for the sake of an even pace, not before
         self.is_used = False  # the window was what kept something from leaving
 
     @property
     def in_slow_start(self) -> bool:
         return self.window < self._threshold
 
-    @property
-    def allowed(self) -> int:
-        """Bytes that may be in flight: the window, but for the moments in which a queue is to run empty."""
-        return self.window if self._drains_until is None else self.window // _DRAIN_SHARE
+    def is_full(self, in_flight: int) -> bool:
+        """Whether it is the window that keeps things from leaving."""
+        return in_flight >= (self.window if self._drains_until is None else self.window // _DRAIN_SHARE)
 
     # -- what became of datagrams --------------------------------------------------------------------
 
     def on_ack(self, acked_bytes: int, in_flight: int, largest_acked: int, next_number: int, now: int) -> None:
-        """`in_flight` is what is left; a sample of the round-trip time has been added by `on_rtt` before."""
-        self._round.acked_bytes += acked_bytes
-        if self._drains_until is not None:
-            pass
-        elif self.is_used or 2 * (in_flight + acked_bytes) >= self.window:
-            self._grow(acked_bytes, now)
-        else:
+        """`in_flight` is what is left."""
+        round_ = self._round
+        round_.acked_bytes += acked_bytes
+        if not self.is_used and 2 * (in_flight + acked_bytes) < self.window:
             self._epoch = None
-        if self._round.has_ended(largest_acked):
-            if self._round.loses_much(self._datagram_bytes) and largest_acked >= self._recovers_to:
-                self._reduce(self._round.lost_bytes, next_number)
-            if self.in_slow_start and self._round.has_queue(self._rtt):
+        elif self._drains_until is None:
+            self._grow(acked_bytes, now)
+        if largest_acked >= round_.ends_with:
+            if round_.lost_bytes and largest_acked >= self._recovers_to and round_.loses_much(self._datagram_bytes):
+                self._reduce(round_.lost_bytes, next_number)
+            if self.window < self._threshold and round_.has_queue(self._rtt):
                 self._threshold = self.window
-            self._round.begin(next_number)
+            round_.begin(next_number)
 
-    def on_rtt(self, sample_ns: int, now: int) -> None:
-        self._round.add_rtt(sample_ns)
+    def on_rtt(self, now: int) -> None:
+        """A round trip was measured; comes before `on_ack`."""
+        sample = self._rtt.latest
+        round_ = self._round
+        if not round_.least_rtt or sample < round_.least_rtt:
+            round_.least_rtt = sample
         if self._drains_until is not None:
-            self._drained_rtt = min(self._drained_rtt, sample_ns)
+            self._drained_rtt = min(self._drained_rtt, sample)
             if now >= self._drains_until:
                 self._drains_until, self._no_queue_at = None, now
-                self._rtt.base = self._drained_rtt
-        elif sample_ns <= self._rtt.queue_from:
+                self._rtt.set_base(self._drained_rtt)
+        elif sample <= self._rtt.queue_from:
             self._no_queue_at = now
         elif now - self._no_queue_at > _BASE_SPAN_NS:
-            self._drains_until, self._drained_rtt = now + 2 * self._rtt.smoothed, sample_ns
+            self._drains_until, self._drained_rtt = now + 2 * self._rtt.smoothed, sample
 
     def on_lost(self, lost_bytes: int, largest_acked: int, next_number: int) -> None:
         self._round.lost_bytes += lost_bytes
@@ -165,13 +160,16 @@ class Congestion:
 
     # -- pacing --------------------------------------------------------------------------------------
 
-    def burst(self, now: int) -> int:
-        """Bytes that may leave at once as far as the pace is concerned."""
+    def room(self, in_flight: int, now: int) -> int:
+        """Bytes that may leave at once."""
+        window = self.window if self._drains_until is None else self.window // _DRAIN_SHARE
         if self._rtt.base < _UNPACED_RTT_NS:
-            return _BURST_BYTES
-        if now < self._may_send_at:
+            burst = _BURST_BYTES
+        elif now < self.may_send_at:
             return 0
-        return min(max(self._pace() * _BURST_NS // 1_000_000_000, 10 * self._datagram_bytes), _BURST_BYTES)
+        else:
+            burst = min(max(self._pace() * _BURST_NS // 1_000_000_000, 10 * self._datagram_bytes), _BURST_BYTES)
+        return min(window - in_flight, burst)
 
     def _pace(self) -> int:
         """Bytes per second."""
@@ -180,9 +178,7 @@ class Congestion:
 
     def on_sent(self, sent_bytes: int, now: int) -> None:
         if self._rtt.base >= _UNPACED_RTT_NS:
-            # who is late by less than a burst makes up for it: timers are
-            self._may_send_at = max(self._may_send_at, now - _BURST_NS) + sent_bytes * 1_000_000_000 // self._pace()
-
-    def may_send_at(self) -> int:
-        """When `burst` is not 0."""
-        return self._may_send_at if self._rtt.base >= _UNPACED_RTT_NS else 0
+            # who is late by less than a burst makes up for it: timers are; and what was set before the round trip was
+            # known holds for a round trip at most
+            begin = min(max(self.may_send_at, now - _BURST_NS), now + self._rtt.smoothed)
+            self.may_send_at = begin + sent_bytes * 1_000_000_000 // self._pace()

@@ -22,10 +22,11 @@ from struct import Struct
 PREFIX_BYTES = 8
 _HEAD = Struct("<8sQQQIHBB")
 _PLACE = Struct("<QQ")
+_HEADER = Struct("<8sQQQIHBBQQ")
 _GAP = Struct("<II")
 HEAD_BYTES = _HEAD.size
-HEADER_BYTES = HEAD_BYTES + _PLACE.size
-assert (HEAD_BYTES, HEADER_BYTES) == (40, 56), "as drawn above"
+HEADER_BYTES = _HEADER.size
+assert HEAD_BYTES + _PLACE.size == HEADER_BYTES, "the header is head and place"
 
 DATA, PING, ACK, CLOSE = 1, 2, 3, 4
 RANGES_MAX = 64  # in one ACK, the first one included
@@ -37,7 +38,7 @@ _U32_MAX = (1 << 32) - 1
 Range = tuple[int, int]  # first and last number, both included
 
 _pack = _HEAD.pack
-unpack_head = _HEAD.unpack_from
+unpack_header = _HEADER.unpack_from
 pack_place = _PLACE.pack
 unpack_place = _PLACE.unpack_from
 

@@ -28,7 +28,12 @@ class Rtt:
         self._is_measured = first_ns is not None
         self.latest = self.smoothed = INITIAL_RTT_NS if first_ns is None else first_ns
         self.variation = self.smoothed // 2
-        self.base = self.smoothed  # the least of all: without any queue on the way, one hopes
+        self.base = self.queue_from = 0
+        self.set_base(self.smoothed)
+
+    def set_base(self, base_ns: int) -> None:
+        self.base = base_ns  # the least of all: without any queue on the way, one hopes
+        self.queue_from = base_ns + max(base_ns // 8, MS)  # what takes longer than this has waited in a queue
 
     def add(self, sample_ns: int, delay_ns: int) -> None:
         """A datagram was acknowledged after `sample_ns`, of which the other end admits to have waited `delay_ns`."""
@@ -36,17 +41,13 @@ class Rtt:
             sample_ns -= delay_ns
         self.latest = sample_ns
         if not self._is_measured:
-            self.base = self.smoothed = sample_ns
-            self.variation, self._is_measured = sample_ns // 2, True
+            self.set_base(sample_ns)
+            self.smoothed, self.variation, self._is_measured = sample_ns, sample_ns // 2, True
             return
-        self.base = min(self.base, sample_ns)
+        if sample_ns < self.base:
+            self.set_base(sample_ns)
         self.variation += (abs(self.smoothed - sample_ns) - self.variation) // 4
         self.smoothed += (sample_ns - self.smoothed) // 8
-
-    @property
-    def queue_from(self) -> int:
-        """What takes longer than this has waited in a queue, unless the way has become longer."""
-        return self.base + max(self.base // 8, MS)
 
     def probe_after(self) -> int:
         """After so long without an answer it is asked for (RFC 9002, 6.2.1)."""
@@ -142,7 +143,10 @@ class Recovery:
         records = self._records
         if last > self.largest_acked:
             self.largest_acked = last
-            self._measure(last, delay_ns, now)
+            sent = records[-1].sent if records and records[-1].last == last else self._sent(last)
+            if sent is not None:
+                self.rtt.add(max(now - sent, 1), delay_ns)
+                self.sampled = True
         taken = 0
         for record in records:
             if record.first < first or record.last > last:
@@ -170,14 +174,12 @@ class Recovery:
                 self._find_spurious(each)
         self._seen = frozenset(ranges)
 
-    def _measure(self, number: int, delay_ns: int, now: int) -> None:
-        """`number` is acknowledged, and larger than any before."""
+    def _sent(self, number: int) -> int | None:
+        """When that datagram left, if it is in flight."""
         for record in reversed(self._records):
             if record.first <= number:
-                if number <= record.last:
-                    self.rtt.add(max(now - record.sent, 1), delay_ns)
-                    self.sampled = True
-                return
+                return record.sent if number <= record.last else None
+        return None
 
     def _acknowledge(self, numbers: Range) -> None:
         """Take the records of `numbers` out, in part where only a part of one is among them."""

@@ -20,10 +20,11 @@ from lab.transport.datagram import (
     HEADER_BYTES,
     PING,
     PREFIX_BYTES,
+    Range,
     pack_head,
     pack_place,
     pack_ranges,
-    unpack_head,
+    unpack_header,
     unpack_place,
     unpack_ranges,
 )
@@ -90,7 +91,7 @@ class Window:
         self.congestion = Congestion(self._datagram_bytes, rtt, now)
         self._received = ReceivedNumbers()
         self._head, self._head_in = b"", self._ins[0]  # of the newest DATA, and its channel's stream
-        self._ack_seen = (0, 0)  # largest and run
+        self._ack_largest = self._ack_run = 0  # of the last acknowledgement
         self._largest_at = now  # when the largest number arrived
         self._unacked = 0  # numbered datagrams that arrived since an acknowledgement left
         self._ack_now = False
@@ -170,66 +171,76 @@ class Window:
             self._timeout = min(self._timeout, self._ack_at)
 
     def _on_other(self, data: bytes, now: int) -> None:
-        """A datagram of this session that is not just one more of the newest stream."""
-        if self.ended:
-            return
+        """A datagram of this session that is not just one more like the last one."""
         if len(data) < HEADER_BYTES:
             self.malformed += 1
             return
-        _, largest, limit, floor, run, delay, kind, channel = unpack_head(data)
-        number, offset = unpack_place(data, HEAD_BYTES)
-        older = unpack_ranges(data, largest - run + 1) if kind == ACK else []
+        _, largest, limit, floor, run, delay, kind, channel, number, offset = unpack_header(data)
         if (
             not 0 < run <= largest + 1
             or largest >= self.recovery.next_number
             or channel >= len(self._ins)
-            or not floor <= number
-            or older is None
+            or floor > number
             or not DATA <= kind <= CLOSE
         ):
             self.malformed += 1
             return
-        if kind in (DATA, PING) and not self._on_numbered(data, kind, channel, number, offset, now):
+        older: list[Range] = []
+        if kind <= PING:
+            if not self._on_numbered(data, kind, channel, number, offset, now):
+                return
+        elif kind == CLOSE:
+            self.ended = self.ended or "the other end closed the session"
             return
-        if kind == CLOSE:
-            self.ended = "the other end closed the session"
-            return
+        elif len(data) > HEADER_BYTES:
+            told = unpack_ranges(data, largest - run + 1)
+            if told is None:
+                self.malformed += 1
+                return
+            older = told
         self._received.raise_floor(floor)
-        if (largest, run) != self._ack_seen or older:
-            self._ack_seen = (largest, run)
+        if older or largest != self._ack_largest or run != self._ack_run:
+            self._ack_largest, self._ack_run = largest, run
             self._on_ack((largest - run + 1, largest), older, delay * DELAY_UNIT_NS, now)
         out = self._outs[channel]
         if limit > out.limit:
             out.limit = limit
-            if out.has_new():
+            if out.waiting_bytes and out.has_new():
                 self._dirty()
 
     def _on_numbered(self, data: bytes, kind: int, channel: int, number: int, offset: int, now: int) -> bool:
         received = self._received
-        if received.has(number):
+        is_next = number == received.top[1] + 1
+        if not is_next and received.has(number):
             self.replayed += 1
             return False
         if kind == DATA:
-            if len(data) == HEADER_BYTES or not self._ins[channel].accept(offset, data[HEADER_BYTES:]):
+            into = self._ins[channel]
+            if len(data) == HEADER_BYTES or not into.accept(offset, data[HEADER_BYTES:]):
                 self.malformed += 1
                 return False
-            self._head, self._head_in = data[:HEAD_BYTES], self._ins[channel]
-        if number > received.largest:
+            self._head, self._head_in = data[:HEAD_BYTES], into
+        if is_next:
+            received.top[1] = number
             self._largest_at = now
-        if number != received.largest + 1 or len(received.ranges) > 1:
+        else:
+            if number > received.largest:
+                self._largest_at = now
+            received.add(number)
             self._ack_now = True
-        received.add(number)
+        if len(received.ranges) > 1:
+            self._ack_now = True
         self._heard_at = now
         self._unacked += 1
         self._ack_channel = channel
         return True
 
-    def _on_ack(self, newest: tuple[int, int], older: list[tuple[int, int]], delay_ns: int, now: int) -> None:
+    def _on_ack(self, newest: Range, older: list[Range], delay_ns: int, now: int) -> None:
         recovery, congestion = self.recovery, self.congestion
         silence = recovery.probes >= _PROBES_OF_SILENCE
         recovery.on_ack(newest, older, delay_ns, now)
         if recovery.sampled:
-            congestion.on_rtt(recovery.rtt.latest, now)
+            congestion.on_rtt(now)
         if recovery.spurious:
             congestion.on_spurious(recovery.spurious * self._datagram_bytes)
         if recovery.acked_bytes:
@@ -241,9 +252,10 @@ class Window:
             self._on_lost()
             if silence and not recovery.spurious:
                 congestion.on_silence()
-        if any([out.has_something() for out in self._outs]):  # noqa: C419 - few
-            self._dirty()
-        elif recovery.lost_at is not None:
+        for out in self._outs:
+            if (out.waiting_bytes or out.lost) and out.has_something():
+                self._dirty()
+        if recovery.lost_at is not None:
             self._timeout = min(self._timeout, recovery.lost_at)
 
     def _on_lost(self) -> None:
@@ -265,6 +277,8 @@ class Window:
             self._look_for_failures()
         if self.ended:
             return []
+        recovery = self.recovery
+        was_idle = not recovery.in_flight
         datagrams: list[bytes] = []
         if self._unacked and len(self._received.ranges) > 1:
             datagrams.append(self._ack_datagram(self._ack_channel, now))
@@ -278,14 +292,19 @@ class Window:
             self.sent += len(datagrams)
         if self._has_room_news:
             self._announce_limits(datagrams, now)
-        self._set_timer(is_due, has_more, now)
+        if is_due:
+            self._set_timer()
+        elif was_idle and recovery.in_flight:
+            self._timeout = min(self._timeout, now + recovery.rtt.probe_after())
+        if has_more:
+            self._timeout = min(self._timeout, max(self.congestion.may_send_at, now))
         return datagrams
 
     def _send_streams(self, datagrams: list[bytes], now: int) -> bool:
         """Append what the channels have to send and may; whether the pace or a burst's length keeps something back."""
         recovery, congestion = self.recovery, self.congestion
         before, size = recovery.in_flight, self._datagram_bytes
-        free = min(congestion.allowed - before, congestion.burst(now))
+        free = congestion.room(before, now)
         room = self._probes_due + (-(-free // size) if free > 0 else 0)
         self._probes_due = 0
         outs = self._outs
@@ -300,7 +319,7 @@ class Window:
             self.sent_bytes += in_flight - before
             congestion.on_sent(in_flight - before, now)
         has_more = room <= 0 and any([out.has_something() for out in outs])  # noqa: C419 - few
-        congestion.is_used = has_more and in_flight >= congestion.allowed
+        congestion.is_used = has_more and congestion.is_full(in_flight)
         return has_more and not congestion.is_used
 
     def _send_stream(self, channel: int, out: OutStream, room: int, datagrams: list[bytes], now: int) -> int:
@@ -405,23 +424,14 @@ class Window:
     def _is_ack_due(self, now: int) -> bool:
         return self._ack_at is not None and now >= self._ack_at
 
-    def _set_timer(self, is_due: bool, has_more: bool, now: int) -> None:
+    def _set_timer(self) -> None:
         """When to look again at the latest.
 
         What arrives and leaves only postpones most of what time brings about; to look in vain once in a while costs
-        less than to know exactly each time.
+        less than to know exactly each time.  So this is called only when a timer has run out.
         """
-        config, recovery = self._config, self.recovery
-        if is_due:
-            at = min(self._heard_at + config.dead_after_ns, self._numbered_at + config.keepalive_ns)
-            for timer in (recovery.lost_at, self._ack_at):
-                if timer is not None and timer < at:
-                    at = timer
-        else:
-            at = self._timeout
-        probe_at = recovery.probe_at()
-        if probe_at is not None and probe_at < at:
-            at = probe_at
-        if has_more:
-            at = min(at, max(self.congestion.may_send_at(), now))
+        at = min(self._heard_at + self._config.dead_after_ns, self._numbered_at + self._config.keepalive_ns)
+        for timer in (self.recovery.lost_at, self.recovery.probe_at(), self._ack_at):
+            if timer is not None and timer < at:
+                at = timer
         self._timeout = at

@@ -134,7 +134,7 @@ def rounds(congestion: Congestion, rtt: Rtt, count: int, rtt_ns: int, now: int =
         now += rtt_ns
         number += 100
         rtt.add(rtt_ns, 0)
-        congestion.on_rtt(rtt_ns, now)
+        congestion.on_rtt(now)
         window = congestion.window
         lost = int(loss * window)
         if lost:
@@ -165,7 +165,8 @@ def test_loss_with_a_standing_queue_shrinks_it_by_three_tenths_once_a_round() ->
     now = rounds(congestion, rtt, 5, 10 * MS)
     now = rounds(congestion, rtt, 1, 30 * MS, now)  # and the round before it had no queue yet
     window = congestion.window
-    congestion.on_rtt(30 * MS, now)
+    rtt.add(30 * MS, 0)
+    congestion.on_rtt(now)
     for lost in range(3):
         congestion.on_lost(1_400, 10**9 + lost, 10**9 + 100)
     assert congestion.window == int(0.7 * window)
@@ -187,7 +188,8 @@ def test_a_reduction_whose_losses_prove_spurious_is_taken_back() -> None:
     now = rounds(congestion, rtt, 5, 10 * MS)
     now = rounds(congestion, rtt, 1, 30 * MS, now)
     window = congestion.window
-    congestion.on_rtt(30 * MS, now)
+    rtt.add(30 * MS, 0)
+    congestion.on_rtt(now)
     congestion.on_lost(2_800, 10**9, 10**9 + 100)
     congestion.on_spurious(1_400)
     assert congestion.window < window
@@ -216,9 +218,10 @@ def test_a_burst_is_a_millisecond_or_ten_datagrams_and_64_kib_where_round_trips_
     rtt_ns: int, bytes_: int
 ) -> None:
     congestion, _ = make(rtt_ns)
-    assert congestion.burst(0) == bytes_
+    congestion.window = 70_000
+    assert congestion.room(0, 0) == bytes_
     congestion.on_sent(bytes_, 0)
-    assert bool(congestion.burst(0)) == (rtt_ns < MS)
+    assert (congestion.room(0, 0) > 0) == (rtt_ns < MS)
 
 
 def test_datagrams_are_spread_over_a_round_trip() -> None:
@@ -226,8 +229,8 @@ def test_datagrams_are_spread_over_a_round_trip() -> None:
     rounds(congestion, rtt, 4, 20 * MS)
     now = sent = 0
     while now < 20 * MS:
-        burst = congestion.burst(now)
+        burst = congestion.room(0, now)
         congestion.on_sent(burst, now)
         sent += burst
-        now = congestion.may_send_at()
+        now = congestion.may_send_at
     assert 1.8 * congestion.window < sent < 2.4 * congestion.window
