@@ -41,7 +41,11 @@ def quick(**more):
     quick(reads=1.0, attach="followers", cpu_share=0.3, outstanding=8),
     quick(voters=1, rate=500.0, durability="memory"),
     quick(target="null", voters=1, durability="memory", reads=0.5, clients=2, outstanding=8),
-], ids=["writes", "mix at all servers", "reads under a budget", "open loop on one server", "null server"])  # fmt: skip
+    quick(transport="udp", reads=0.5, observers=1, attach="all", clients=2, outstanding=12),
+    quick(transport="udp", udp_mtu=65_000, sealed=True, voters=1, rate=500.0, durability="memory"),
+    quick(transport="udp", target="null", voters=1, durability="memory", outstanding=8),
+], ids=["writes", "mix at all servers", "reads under a budget", "open loop on one server", "null server",
+        "mix over UDP", "open loop over UDP", "null server over UDP"])  # fmt: skip
 def test_a_trial_is_verified_and_says_what_it_did(data_dir, settings):
     record = trial(settings, data_dir=data_dir)
     assert record.verified, record.checks.findings
@@ -49,6 +53,7 @@ def test_a_trial_is_verified_and_says_what_it_did(data_dir, settings):
     assert record.ops_per_s == pytest.approx((record.reads + record.writes) / record.seconds)
     assert (record.errors, record.unknown) == (0, 0)
     assert record.checks.replicas == len(record.servers) == settings.voters + settings.observers
+    assert bool(record.network_stats) == (settings.transport == "udp")
     roles = sorted(server.role for server in record.servers)
     assert roles == sorted(["leader", *["follower"] * (settings.voters - 1), *["observer"] * settings.observers])
     assert sum(server.cpu_s for server in record.servers) > 0
@@ -78,9 +83,11 @@ def test_sampled_writes_are_followed_through_processes(data_dir, settings, tmp_p
     assert 0 < len(kinds["s"]) <= document["otherData"]["writes shown"]
 
 
-@pytest.mark.parametrize("fault", ["crash", "freeze", "partition"])
-def test_failovers_are_verified_and_split_into_phases(data_dir, fault):
-    settings = quick(fault=fault, repeats=2, outstanding=1, observers=1)
+@pytest.mark.parametrize(("fault", "transport"), [
+    ("crash", "shm"), ("freeze", "shm"), ("partition", "shm"), ("crash", "udp"), ("partition", "udp"),
+])  # fmt: skip
+def test_failovers_are_verified_and_split_into_phases(data_dir, fault, transport):
+    settings = quick(fault=fault, transport=transport, repeats=2, outstanding=1, observers=1)
     record = failover(settings, data_dir=data_dir)
     assert record.verified, record.checks.findings
     assert len(record.outage_ms) == len(record.observer_rejoin_ms) == 2

@@ -16,6 +16,7 @@ from lab.targets.own import OwnTarget
 from lab.targets.target import Target, TargetError
 
 Make = Callable[..., OwnTarget]
+TRANSPORTS = ("shm", "udp")
 
 
 @pytest.fixture
@@ -98,11 +99,14 @@ def test_replicas_agree_on_an_empty_tree(own: Make, durability: str) -> None:
 
 
 @pytest.mark.process
-def test_usage_counts_every_server(own: Make) -> None:
-    target = own(voters=3)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_usage_counts_every_server(own: Make, transport: str) -> None:
+    target = own(voters=3, transport=transport)
     usage = {use.server: use for use in target.usage()}
     assert sorted(usage) == [1, 2, 3]
     assert all(use.cpu_s > 0 and use.bytes_sent > 0 and use.rss_mb > 1 and use.at_ns > 0 for use in usage.values())
+    assert {bool(use.network) for use in usage.values()} == {transport == "udp"}
+    assert all(use.bytes_sent == use.network["bytes_sent"] for use in usage.values() if use.network)
 
 
 @pytest.mark.process
@@ -118,8 +122,9 @@ def test_marks_tell_how_it_came_to_serve_once(own: Make) -> None:
 
 @pytest.mark.process
 @pytest.mark.covers("S28")
-def test_another_leads_after_the_leader_crashed_and_it_comes_back_as_a_follower(own: Make) -> None:
-    target = own(voters=3, observers=1)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_another_leads_after_the_leader_crashed_and_it_comes_back_as_a_follower(own: Make, transport: str) -> None:
+    target = own(voters=3, observers=1, transport=transport)
     old = leader(target)
     target.inject(Crash(old))
     new = target.cluster.wait_until_serving()
@@ -144,8 +149,9 @@ def test_a_follower_that_lost_its_disk_comes_back(own: Make, durability: str) ->
 
 
 @pytest.mark.process
-def test_another_leads_while_the_leader_is_frozen_and_it_joins_once_thawed(own: Make) -> None:
-    target = own(voters=3, tick_ms=20)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_another_leads_while_the_leader_is_frozen_and_it_joins_once_thawed(own: Make, transport: str) -> None:
+    target = own(voters=3, tick_ms=20, transport=transport)
     old = leader(target)
     others = sorted({1, 2, 3} - {old})
     target.inject(Freeze(old))
@@ -159,8 +165,9 @@ def test_another_leads_while_the_leader_is_frozen_and_it_joins_once_thawed(own: 
 
 @pytest.mark.process
 @pytest.mark.covers("P2", "S99")
-def test_the_majority_serves_during_a_partition_and_all_do_after_it(own: Make) -> None:
-    target = own(voters=3, tick_ms=20)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_majority_serves_during_a_partition_and_all_do_after_it(own: Make, transport: str) -> None:
+    target = own(voters=3, tick_ms=20, transport=transport)
     old = leader(target)
     others = sorted({1, 2, 3} - {old})
     target.inject(Partition(((old,), tuple(others))))

@@ -162,17 +162,18 @@ def replica_of(target: OwnTarget, server: int, replicas: list[ReplicaState]) -> 
     return found
 
 
+@pytest.mark.parametrize("links", [{}, {"transport": "udp", "sealed": True}], ids=["shm", "udp"])
 @pytest.mark.covers("S28", "S88", "INV-5", "INV-29")
 def test_kills_of_the_leader_and_of_a_follower_mid_load_lose_nothing_acknowledged(
-    own: Callable[..., OwnTarget],
+    own: Callable[..., OwnTarget], links: dict[str, Any]
 ) -> None:
-    target = own(voters=3, durability="fsync")
+    target = own(voters=3, durability="fsync", **links)
     old = leader(target)
     with writer(target, [1, 2, 3]) as load:
         load.create()
         load.run_until(lambda: load.done >= 1_000)
         target.inject(Crash(old))
-        load.run_until(lambda: epoch_of(load.newest) == 2)
+        load.run_until(lambda: epoch_of(load.newest) >= 2)  # more on a machine that is busy with other things
         target.inject(Restart(old))
         target.cluster.wait_until_serving()
         goal = load.done + 1_000
