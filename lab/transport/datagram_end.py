@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from lab.faults import Shape
 from lab.transport.association import Association, Ended, Opened
+from lab.transport.carriers import RingCarrier, UdpCarrier
 from lab.transport.link import SessionLink
-from lab.transport.port import Port, RingCarrier, UdpCarrier
+from lab.transport.port import Port
 from lab.transport.shaping import Shaper
 from lab.transport.shm import AttachedLink
 from lab.transport.udp import Address

@@ -7,9 +7,10 @@ to have.  It decides nothing about sessions, and it answers nothing to what it d
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from lab.transport.errors import CorruptFrameError
+from lab.transport.carriers import Carrier, RingCarrier
 from lab.transport.guard import Guard
 from lab.transport.udp import Address, UdpSocket
 
@@ -20,23 +21,8 @@ if TYPE_CHECKING:
 
 PREFIX_BYTES = 8
 READS_MAX = 64  # of one `receive`: whatever floods the socket, the process goes on with its other work
+_NEVER = 1 << 63  # later than any time
 BURSTS_MAX = 16  # of one association in one `flush`, each of some 64 KiB
-
-
-class DatagramChannel(Protocol):
-    """What a carrier needs of a channel over shared memory (see lab.transport.shm)."""
-
-    send: Callable[..., bool]
-    receive: Callable[[], list[bytes]]
-    flush: Callable[[], bool]
-
-    @property
-    def broken(self) -> bool: ...
-    @property
-    def frames_sent(self) -> int: ...
-    def has_input(self) -> bool: ...
-    def wants_flush(self) -> bool: ...
-    def clear_queue(self) -> None: ...
 
 
 class DatagramSocket(Protocol):
@@ -51,73 +37,20 @@ class DatagramSocket(Protocol):
     def close(self) -> None: ...
 
 
-class Carrier(Protocol):
-    """Takes datagrams to the other end of one link, or loses them."""
-
-    def send(self, datagrams: list[bytes]) -> None: ...
-
-
-class UdpCarrier:
-    """Over the port's socket, to one address."""
-
-    def __init__(self, port: "Port", address: Address) -> None:
-        self._port, self._address = port, address
-
-    def send(self, datagrams: list[bytes]) -> None:
-        self._port.send_to(datagrams, self._address)
-
-
-class RingCarrier:
-    """Over one channel in shared memory, in which every frame is a datagram.
-
-    A ring that is full loses what comes then, as a switch would: nothing may wait here for longer than the ring is.
-    """
-
-    def __init__(self, channel: DatagramChannel) -> None:
-        """`channel` stays the caller's; remove the association from the port before the memory is unmapped."""
-        self._channel = channel
-        self.lost = 0
-        self.is_corrupt = False  # the other end wrote what no correct process writes: nothing is read any more
-
-    def send(self, datagrams: list[bytes]) -> None:
-        channel = self._channel
-        if channel.wants_flush() and not channel.flush():
-            self.lost += len(datagrams)
-            return
-        for datagram in datagrams:
-            if not channel.send(datagram):
-                self.lost += 1
-        channel.flush()
-        if channel.broken:
-            accepted = channel.frames_sent
-            channel.clear_queue()
-            self.lost += accepted - channel.frames_sent
-
-    def receive(self) -> list[bytes]:
-        """The datagrams that have arrived; what waited for room moves on, too."""
-        if self.is_corrupt:
-            return []
-        try:
-            if self._channel.wants_flush():
-                self._channel.flush()
-            return self._channel.receive()
-        except CorruptFrameError:
-            self.is_corrupt = True
-            return []
-
-    def has_input(self) -> bool:
-        return not self.is_corrupt and self._channel.has_input()
-
-
 class _Member:
     """One association with what the port knows of it."""
 
-    __slots__ = ("carrier", "prefixes", "ring", "session", "shaper")
+    __slots__ = ("carrier", "due", "prefixes", "ring", "session", "shaper")
 
     def __init__(self, session: "Association", carrier: Carrier, shaper: "Shaper | None") -> None:
         self.session, self.carrier, self.shaper = session, carrier, shaper
         self.ring = carrier if isinstance(carrier, RingCarrier) else None
         self.prefixes: tuple[bytes, ...] = ()  # under which it can be found; those of `session` as of its last step
+        self.due = _NEVER  # when its timers have something to do, as of its last step
+
+
+def _nothing() -> None:
+    """Nobody waits for this association any more."""
 
 
 def _make_seal(key: bytes) -> "Seal":
@@ -143,6 +76,9 @@ class Port:
         self._members: list[_Member] = []
         self._by_prefix: dict[bytes, _Member] = {}
         self._rings: list[RingCarrier] = []
+        self._shaped: list[_Member] = []
+        self._dirty: dict[_Member, None] = {}  # have something to send at once, in the order in which that came
+        self._earliest = _NEVER  # no timer is due before
         self.foreign = 0  # not for any association
         self.forged = 0  # for one, with a wrong tag
         self._ring_lost = self._ring_corrupt = 0  # of associations that were removed
@@ -162,8 +98,12 @@ class Port:
         member = _Member(association, carrier, shaper)
         self._members.append(member)
         self._index(member)
+        self._dirty[member] = None
+        association.on_dirty = partial(self._dirty.__setitem__, member, None)
         if member.ring is not None:
             self._rings.append(member.ring)
+        if shaper is not None:
+            self._shaped.append(member)
 
     def remove(self, association: "Association") -> None:
         """End `association`, telling the other end; what its shaper holds is lost.  KeyError if it is not here."""
@@ -171,6 +111,10 @@ class Port:
         if farewell := association.close(self._clock()):
             member.carrier.send(farewell)
         self._members.remove(member)
+        association.on_dirty = _nothing
+        self._dirty.pop(member, None)
+        if member.shaper is not None:
+            self._shaped.remove(member)
         for prefix in member.prefixes:
             if self._by_prefix.get(prefix) is member:
                 del self._by_prefix[prefix]
@@ -181,7 +125,9 @@ class Port:
 
     def set_shaper(self, association: "Association", shaper: "Shaper | None") -> None:
         """Another shaper for what comes in from now on; what the former one holds is lost."""
-        self._member(association).shaper = shaper
+        member = self._member(association)
+        member.shaper = shaper
+        self._shaped = [other for other in self._members if other.shaper is not None]
 
     def _member(self, association: "Association") -> _Member:
         for member in self._members:
@@ -265,20 +211,29 @@ class Port:
         session.on_datagrams(datagrams, now)
         if session.prefixes is not member.prefixes:
             self._index(member)
+        self._note_timer(member)
+
+    def _note_timer(self, member: _Member) -> None:
+        due = member.session.next_timeout()
+        member.due = _NEVER if due is None else due
+        if due is not None and 0 < due < self._earliest:  # at 0 there is something to send, which `flush` does
+            self._earliest = due
 
     def _run_due(self) -> bool:
         """What the shapers let go and the timers that have run out; whether there was any."""
         now, changed = self._clock(), False
-        for member in self._members:
-            if member.shaper is not None:
-                due = member.shaper.next_due()
-                if due is not None and due <= now:
-                    self._deliver(member, [datagram for datagram in member.shaper.due(now) if datagram], now)
-                    changed = True  # without datagrams, too: END is for whoever owns the shaper
-            timeout = member.session.next_timeout()
-            if timeout is not None and 0 < timeout <= now:  # at 0 there is something to send, which `flush` does
-                self._send(member, now)
-                changed = True
+        for member in self._shaped:
+            assert member.shaper is not None, "it is among those that have one"
+            due = member.shaper.next_due()
+            if due is not None and due <= now:
+                self._deliver(member, [datagram for datagram in member.shaper.due(now) if datagram], now)
+                changed = True  # without datagrams, too: END is for whoever owns the shaper
+        if now >= self._earliest:
+            for member in self._members:
+                if 0 < member.due <= now:
+                    self._send(member, now)
+                    changed = True
+            self._earliest = min((member.due for member in self._members if member.due), default=_NEVER)
         return changed
 
     def has_input(self) -> bool:
@@ -289,16 +244,25 @@ class Port:
 
     def deadline_ns(self) -> int | None:
         """When `receive` has to be called even if nothing arrives."""
-        times = [member.session.next_timeout() for member in self._members]
-        times += [member.shaper.next_due() for member in self._members if member.shaper is not None]
-        return min((time_ns for time_ns in times if time_ns is not None), default=None)
+        if self._dirty:
+            return 0
+        self._earliest = earliest = min((member.due for member in self._members if member.due), default=_NEVER)
+        for member in self._shaped:
+            assert member.shaper is not None, "it is among those that have one"
+            due = member.shaper.next_due()
+            if due is not None and due < earliest:
+                earliest = due
+        return None if earliest == _NEVER else earliest
 
     # -- out -----------------------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Send what the associations have to send now: frames, acknowledgements, what was lost."""
-        now = self._clock()
-        for member in self._members:
+        if not self._dirty:
+            return
+        now, dirty = self._clock(), list(self._dirty)
+        self._dirty.clear()
+        for member in dirty:
             self._send(member, now)
 
     def _send(self, member: _Member, now: int) -> None:
@@ -310,9 +274,10 @@ class Port:
                 self._index(member)
             if datagrams:
                 member.carrier.send(datagrams)
-            timeout = session.next_timeout()
-            if timeout is None or timeout > now:
+            self._note_timer(member)
+            if member.due > now:
                 return
+        self._dirty[member] = None
 
     def send_to(self, datagrams: list[bytes], address: Address) -> None:
         """Send over the socket, with tags if there is a key."""

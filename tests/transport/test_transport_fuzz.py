@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lab.transport.association import Association
-from lab.transport.port import Port, UdpCarrier
+from lab.transport.carriers import UdpCarrier
+from lab.transport.port import Port
 from lab.transport.seal import TAG_BYTES, Seal
 from lab.transport.udp import UdpSocket, bind_udp
 from lab.transport.window import WindowConfig

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lab.transport.port import BURSTS_MAX, READS_MAX, Port, RingCarrier, UdpCarrier
+from lab.transport.carriers import RingCarrier, UdpCarrier
+from lab.transport.port import BURSTS_MAX, READS_MAX, Port
 from lab.transport.seal import Seal
 from lab.transport.udp import UdpSocket, bind_udp
 
@@ -26,9 +27,11 @@ class Session:
         self.runs = 0  # calls of on_datagrams
         self.follows: dict[bytes, tuple[bytes, ...]] = {}  # what its prefixes are after such a datagram
         self.closed = False
+        self.on_dirty = lambda: None
 
     def wants_to_send(self, *bursts: list[bytes]) -> None:
         self.bursts.extend(bursts)
+        self.on_dirty()
 
     @property
     def datagrams(self) -> list[bytes]:
@@ -184,6 +187,7 @@ def test_prefixes_that_change_count_from_the_next_datagram_on(bench):
 def test_prefixes_that_change_while_sending_count_at_once(bench):
     one = bench.add(A)
     one.prefixes = (B,)
+    one.on_dirty()
     bench.port.flush()
     bench.arrive(A, B)
     assert one.datagrams == [B]
@@ -212,6 +216,7 @@ def test_shaped_datagrams_arrive_when_they_are_due(bench):
     one, other = bench.add(A, shaper=Delay(500)), bench.add(B)
     assert bench.arrive(A + b"1", B)
     assert (one.datagrams, other.datagrams) == ([], [B])
+    bench.port.flush()
     assert bench.port.deadline_ns() == 1_500
     bench.now = 1_499
     assert not bench.port.receive()
@@ -233,7 +238,10 @@ def test_another_shaper_holds_what_comes_from_then_on(bench):
 
 def test_timers_run_when_they_are_due_and_send_at_once(bench):
     one, other = bench.add(A), bench.add(B)
-    one.timeout, other.timeout = 3_000, 2_000
+    for session, timeout in ((one, 3_000), (other, 2_000)):
+        session.timeout = timeout
+        session.on_dirty()
+    bench.port.flush()
     assert bench.port.deadline_ns() == 2_000
     bench.now = 1_999
     assert not bench.port.receive()
@@ -264,6 +272,37 @@ def test_flush_sends_what_there_is_and_leaves_room_for_others(bench):
     assert bench.sent() == [b"burst"] * BURSTS_MAX + [b"other"]
     bench.port.flush()
     assert bench.sent() == [b"burst"]
+
+
+def test_who_has_something_to_send_is_due_at_once_until_it_is_sent(bench):
+    one, other = bench.add(A), bench.add(B)
+    assert bench.port.deadline_ns() == 0  # whoever is new may have something
+    bench.port.flush()
+    assert bench.port.deadline_ns() is None
+    other.wants_to_send([b"something"])
+    assert bench.port.deadline_ns() == 0
+    bench.port.flush()
+    assert bench.port.deadline_ns() is None
+    bench.port.remove(one)
+    one.wants_to_send([b"too late"])
+    assert bench.port.deadline_ns() is None
+    bench.port.flush()
+    assert bench.sent() == [b"something", b"close of " + A]
+
+
+def test_timer_that_moves_with_what_arrives_is_the_one_that_counts(bench):
+    one = bench.add(A)
+    bench.port.flush()
+    one.timeout = 5_000
+    bench.arrive(A)
+    assert bench.port.deadline_ns() == 5_000
+    one.timeout = 9_000
+    bench.arrive(A)
+    assert bench.port.deadline_ns() == 9_000
+    bench.now = 9_000
+    assert bench.port.receive()
+    assert bench.sent() == [b"timer of " + A]
+    assert bench.port.deadline_ns() is None
 
 
 def test_what_the_kernel_tells_is_in_the_counters(bench):

@@ -16,7 +16,8 @@ from lab.bench.floors.shapes import batch_bytes
 from lab.bench.probe import Probe, Where
 from lab.transport.association import Association
 from lab.transport.bell import Bell
-from lab.transport.port import Port, UdpCarrier
+from lab.transport.carriers import UdpCarrier
+from lab.transport.port import Port
 from lab.transport.seal import TAG_BYTES, draw_key
 from lab.transport.streams import WindowChannel
 from lab.transport.udp import bind_udp
