@@ -157,17 +157,27 @@ commands.add_command(cli_sim.selftest)
     "unless --seconds, --arrivals or --rate are typed",
 )
 @click.option("--slo", metavar="BOUNDS", help="p50, p90, p99 or p999 with us, ms or s: p99=10ms, or p50=1ms,p99=10ms")
+@cli_hosts.OPTION
 @JSON
 def trial(
-    as_json: bool, data_dir: Path | None, trace: Path | None, find_max_rate: bool, slo: str | None, **fields: Any
+    as_json: bool,
+    data_dir: Path | None,
+    hosts: Path | None,
+    trace: Path | None,
+    find_max_rate: bool,
+    slo: str | None,
+    **fields: Any,
 ) -> int:
     """Measure one workload on one ensemble, and verify it."""
     if find_max_rate or slo is not None:
+        cli_hosts.refuse(hosts, "--find-max-rate")
         return _find_max_rate(as_json, data_dir, trace, find_max_rate, slo, fields)
     settings = _settings({**fields, "anatomy": fields["anatomy"] or trace is not None})
     from lab.bench.progress import reporter
     from lab.bench.trial import trial as measure
 
+    if hosts is not None:
+        return _print_record(cli_hosts.trial(hosts, settings, data_dir), as_json)
     with reporter() as shown:
         record = measure(settings, data_dir=data_dir, trace=trace, shown=shown)
     return _print_record(record, as_json)
@@ -180,13 +190,16 @@ def trial(
 @DISTRIBUTION
 @_option("fault", "what befalls the leader", default="crash", type=click.Choice(["crash", "freeze", "partition"]))
 @_option("repeats", "failovers of the one ensemble", default=20, type=int)
+@cli_hosts.OPTION
 @JSON
-def failover(as_json: bool, data_dir: Path | None, **fields: Any) -> int:
+def failover(as_json: bool, data_dir: Path | None, hosts: Path | None, **fields: Any) -> int:
     """Measure how long a client is without a leader, phase by phase, and verify that no write was lost."""
     settings = _settings({"outstanding": 1, "reads": 0.0, **fields})  # a preset lends its values and keys only
     from lab.bench.failover import failover as measure
     from lab.bench.progress import counting, reporter
 
+    if hosts is not None:
+        return _print_record(cli_hosts.failover(hosts, settings, data_dir), as_json)
     with reporter() as shown:
         record = measure(settings, data_dir=data_dir, progress=counting(shown, settings.repeats, "ms"))
     return _print_record(record, as_json)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.bench.record import FailoverRecord, Settings, TrialRecord
+
 if TYPE_CHECKING:
     from lab.hosts.sweep import Fleet
 
@@ -36,3 +38,30 @@ def fleet(hosts: Path | None, data_dir: Path | None, prototype: Path | None) -> 
 def argv_of(argv: list[str], hosts: Path | None) -> tuple[str, ...]:
     """What was typed, to be shared: of the file its name, not where it lies on this machine."""
     return tuple(word.replace(str(hosts), hosts.name) if hosts is not None else word for word in argv)
+
+
+def trial(path: Path, settings: Settings, data_dir: Path | None) -> TrialRecord:
+    from lab.bench.progress import reporter
+    from lab.cluster.host_file import read_hosts
+    from lab.hosts.ensemble import settings_on, trial_on
+
+    hosts = read_hosts(path)
+    settings = settings_on(hosts, settings)
+    with reporter() as shown:
+        return trial_on(hosts, settings, data_dir=data_dir, shown=shown)
+
+
+def failover(path: Path, settings: Settings, data_dir: Path | None) -> FailoverRecord:
+    from lab.bench.progress import counting, reporter
+    from lab.cluster.host_file import read_hosts
+    from lab.hosts.ensemble import failover_on, settings_on
+
+    hosts = read_hosts(path)
+    settings = settings_on(hosts, settings)
+    with reporter() as shown:
+        return failover_on(hosts, settings, data_dir=data_dir, progress=counting(shown, settings.repeats, "ms"))
+
+
+def refuse(hosts: Path | None, option: str) -> None:
+    if hosts is not None:
+        raise click.UsageError(f"{option}: not available with --hosts")

@@ -59,7 +59,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     "lab.report": ("lab.bench.record", "lab.networks", "workloads"),
     "lab.cli": EVERYTHING,
     "lab.cli_sim": ("lab.sim", "lab.bench"),
-    "lab.cli_hosts": ("lab.hosts", "lab.cluster"),
+    "lab.cli_hosts": ("lab.hosts", "lab.cluster", "lab.bench"),
     "lab.__main__": EVERYTHING,
     "lab": (),
 }

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import lab
+from lab.bench.handover import read_history
 from lab.bench.loadspec import DATAGRAM_BYTES_MAX, Answer, Broken, Command, LoadSpec, decode_answer, encode
+from lab.client.history import History
 from lab.targets.target import Connector, TargetError
 
 EXIT_TIMEOUT_S = 5.0
@@ -78,6 +80,12 @@ class LoadProcess:
             raise TargetError(f"{self._name}: {answer.reason}")
         assert isinstance(answer, kind), (self._name, answer, kind)
         return answer
+
+    def collect(self) -> History:
+        """What it did and saw, once it has reported; the file is gone then."""
+        found = read_history(self.history)
+        self.history.unlink()
+        return found
 
     def ask_to_end(self) -> None:
         """EOF on its channel means exit."""

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from lab.bench.handover import read_history
+from lab.bench.far_load import start_load_process
 from lab.bench.load_process import EXIT_TIMEOUT_S, LoadProcess, LookOut, close_all, readable
 from lab.bench.loadspec import (
     Acknowledged,
@@ -93,7 +93,7 @@ class Loaders:
         """Start the processes and open their sessions."""
         for client in range(self._clients):
             connector = self._connectors.pop(0)
-            self._processes.append(LoadProcess(client, connector, self._folder, self._look_out))
+            self._processes.append(start_load_process(client, connector, self._folder, self._look_out))
             self._processes[-1].tell(self._spec(client, connector))
         self._hear(Ready, OPEN_TIMEOUT_S + ANSWER_TIMEOUT_S)
 
@@ -146,11 +146,7 @@ class Loaders:
         reported = self._hear(Reported, DRAIN_S + REPORT_TIMEOUT_S)
         self.asked = sum(each.asked for each in reported)
         self.asked_until_end = sum(each.asked_until_end for each in reported)
-        histories = []
-        for process in self._processes:
-            histories.append(read_history(process.history))
-            process.history.unlink()
-        return histories
+        return [process.collect() for process in self._processes]
 
     def close(self) -> None:
         """End the processes, whatever they do; a second call does nothing."""

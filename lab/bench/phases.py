@@ -1,6 +1,7 @@
 """From the marks that servers report to the phases of an outage (zab.md, appendix B).
 
-All times are CLOCK_MONOTONIC nanoseconds of one host, so phases are differences of readings of one clock.
+All times are CLOCK_MONOTONIC nanoseconds of one host, so phases are differences of readings of one clock; what ran on
+other hosts was put into it, to its `doubt_ns`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,7 @@ def outage_phases_ns(marks: Sequence[PhaseMark], fault_ns: int, ack_ns: int, epo
     attempts failed before.  A phase may come out as 0 or, where two processes read the clock around one message,
     slightly below; the sum is always the outage.  Raises TargetError if a mark is missing.
     """
-    after = [mark for mark in marks if mark.at_ns >= fault_ns]
+    after = [mark for mark in marks if mark.at_ns >= fault_ns - mark.doubt_ns]
     looking = (mark.at_ns for mark in after if _entered(mark) and mark.state == "looking")
     detected = _first("that it noticed the fault", looking)
     own = [mark for mark in after if mark.epoch == epoch]

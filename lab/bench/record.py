@@ -11,6 +11,7 @@ Schema history
 3: Settings has `network_digest`, `loss`, `delay_ms`, `voter_sites`, `observer_sites` and `client_sites`, both records
    `sites`.
    Both records `host`, RunInfo `hosts`: measured by one of several machines.
+   Settings and both records `hosts`: measured on several machines at once.
    Settings has `udp_mtu` and `sealed`, and `transport` may be udp; `network_stats` are counters of datagrams.
 """
 
@@ -136,6 +137,15 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]  # of the libraries on the measured path
 
 
+class HostPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of several machines that a measurement ran on."""
+
+    machine: Machine
+    runs: list[str]  # `server 1`, `client 0` ...
+    clock_offset_ns: int  # of its monotonic clock, against that of the process that measured
+    clock_doubt_ns: int  # by how much that may be wrong; times of its servers are put into the other clock by it
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The full configuration of a trial or failover: what was asked, not what came out."""
 
@@ -180,6 +190,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sync_limit_ticks: int = 5
     init_limit_ticks: int = 20
     finalize_early: bool = True
+    hosts: str = ""  # who runs on which of several machines; empty: all on one
     anatomy: bool = False  # mark sampled writes on their way, and say where their time went
     fault: str | None = None  # failover: crash, freeze or partition
     repeats: int = 1  # failover
@@ -221,6 +232,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     commit: str = "unknown"
     dirty: bool = False
     host: str = ""  # of a run over several machines: which of them measured this
+    hosts: dict[str, HostPart] = {}  # by name, if its processes ran on several; `machine` is then the first one
     pyperf: PyperfLink | None = None
     anatomy: Anatomy | None = None  # with settings.anatomy
     network_stats: dict[str, int] = {}  # of datagrams, all servers together; of srtt_ns and cwnd_bytes the greatest
@@ -250,6 +262,7 @@ class FailoverRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     commit: str = "unknown"
     dirty: bool = False
     host: str = ""  # of a run over several machines: which of them measured this
+    hosts: dict[str, HostPart] = {}  # by name, if its processes ran on several; `machine` is then the first one
     pyperf: PyperfLink | None = None
 
 

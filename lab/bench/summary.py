@@ -45,6 +45,7 @@ def _trial(record: TrialRecord) -> list[str]:
         )
     where = sorted({site for process, site in sites.items() if process.startswith("client")})
     lines.append(f"  clients cpu {record.client_cpu_s:.2f} s{' at ' if where else ''}{', '.join(where)}")
+    lines += _hosts(record)
     if record.cpus:
         lines.append("  " + ", ".join(f"{name} on CPU {_cpus(held)}" for name, held in record.cpus.items()))
     if record.anatomy is not None:
@@ -95,8 +96,18 @@ def _failover(record: FailoverRecord) -> list[str]:
     for name, values in rows.items():
         middle = statistics.median(values)
         lines.append(f"  {name:16} ms: median {middle:8.1f}  least {min(values):8.1f}  most {max(values):8.1f}")
+    lines += _hosts(record)
     lines.append(f"  {record.acknowledged:,} writes acknowledged, {record.unknown} whose outcome nobody knows")
     return [*lines, *_verdict(record)]
+
+
+def _hosts(record: Record) -> list[str]:
+    """Who ran where, and how exactly times of different machines compare."""
+    if not record.hosts:
+        return []
+    doubt_ms = max(part.clock_doubt_ns for part in record.hosts.values()) / 1e6
+    where = "; ".join(f"{name}: {', '.join(part.runs)}" for name, part in record.hosts.items())
+    return [f"  on {where}", f"  times of different hosts compare to {doubt_ms:.2f} ms"]
 
 
 def torture_summary(record: TortureRecord) -> str:

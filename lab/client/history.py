@@ -46,6 +46,9 @@ OPEN_LOOP_COLUMNS = (
 )
 
 
+_TIMES = {"sent_ns", "done_ns", "actual_ns", "held_ns"}  # of which 0 is none
+
+
 class History:
     """All operations of one client, one row each, in the order of sending."""
 
@@ -55,9 +58,29 @@ class History:
         self.columns: dict[str, array[int]] = {
             name: array("q") for name, _ in (COLUMNS + OPEN_LOOP_COLUMNS if open_loop else COLUMNS)
         }
+        self.clock_doubt_ns = 0  # by how much all its times may be off against those of other clients
 
     def __len__(self) -> int:
         return len(self.columns["kind"])
+
+    def shift(self, by_ns: int) -> None:
+        """Add that to every time: they were readings of another host's clock."""
+        for name in _TIMES & self.columns.keys():
+            self.columns[name] = array("q", [at_ns and at_ns + by_ns for at_ns in self.columns[name]])
+
+    def in_doubt(self) -> "History":
+        """The same with every operation begun as early and done as late as it may have been.
+
+        For what is held against other clients' times; itself, if all clients are read by one clock.
+        """
+        if not self.clock_doubt_ns:
+            return self
+        wide = History(self.client, self.sessions)
+        wide.columns = dict(self.columns)
+        doubt = self.clock_doubt_ns
+        wide.columns["sent_ns"] = array("q", [sent_ns - doubt for sent_ns in self.columns["sent_ns"]])
+        wide.columns["done_ns"] = array("q", [done_ns and done_ns + doubt for done_ns in self.columns["done_ns"]])
+        return wide
 
 
 class Znode(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -127,9 +127,9 @@ class Agent:
             case Forward(process, channel, data):
                 if process in self._children:
                     self._tell(self._children[process], channel, data)
-            case HangUp(process):
+            case HangUp(process, channel):
                 if process in self._children:
-                    self._forget_channels(self._children[process])
+                    self._forget_channel(self._children[process], channel)
             case Ping(sent_ns):
                 self._say(Pong(sent_ns, time.monotonic_ns()))
             case _:
@@ -158,7 +158,10 @@ class Agent:
                     file.seek(offset)
                     return Fetched(number, file.read(PIECE_BYTES))
             case Remove(_, path):
-                if left := remove_tree(os.fsencode(self._inside(path))):
+                where = self._inside(path)
+                if where.is_file():
+                    where.unlink()
+                elif left := remove_tree(os.fsencode(where)):
                     raise ClusterError("; ".join(left))
                 return Done(number)
             case MakeFolder(_, path, files):
@@ -221,7 +224,8 @@ class Agent:
                 self._say(Heard(child.process, index, data))
         if channel < 0:
             how = child.how_it_ended()
-            self._forget_channels(child)
+            for index in range(len(child.channels)):
+                self._forget_channel(child, index)
             self._selector.unregister(child.life_fd)
             del self._children[child.process]
             child.close()
@@ -238,11 +242,11 @@ class Agent:
         if not child.flush(channel):
             self._selector.modify(child.channels[channel].fileno(), both, (child, channel))
 
-    def _forget_channels(self, child: AgentChild) -> None:
-        for channel in child.channels:
-            if channel.fileno() >= 0 and channel.fileno() in self._selector.get_map():
-                self._selector.unregister(channel.fileno())
-        child.hang_up()
+    def _forget_channel(self, child: AgentChild, channel: int) -> None:
+        fd = child.channels[channel].fileno()
+        if fd >= 0 and fd in self._selector.get_map():
+            self._selector.unregister(fd)
+        child.hang_up(channel)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -252,6 +256,8 @@ def main(arguments: Sequence[str]) -> int:
     stream.set_inheritable(False)
     try:
         Agent(stream).run()
+    except (BrokenPipeError, ConnectionResetError):
+        return 0  # the coordinator was gone before the agent read that
     except (ClusterError, OSError, ValueError, msgspec.MsgspecError) as error:
         sys.stderr.write(f"lab.cluster.agent: {error}\n")
         return 1

@@ -39,7 +39,8 @@ class AgentChild:
         try:
             self._child = start_child(asked.command, self.fds[0], log, also=self.fds[1:])
         except BaseException:
-            self.hang_up()
+            for ours in self.channels:
+                ours.close()
             raise
         finally:
             for its_end in theirs:
@@ -111,10 +112,9 @@ class AgentChild:
     def has_hung_up(self, channel: int) -> bool:
         return channel in self._hung_up
 
-    def hang_up(self) -> None:
-        for index, channel in enumerate(self.channels):
-            self._hung_up.add(index)
-            channel.close()
+    def hang_up(self, channel: int) -> None:
+        self._hung_up.add(channel)
+        self.channels[channel].close()
 
     def strike(self, number: signal.Signals) -> None:
         """Send a signal; SIGSTOP, and return once it stands still.  Raises ClusterError if it does not."""
@@ -129,7 +129,8 @@ class AgentChild:
         return self._child.last_words()
 
     def close(self) -> None:
-        self.hang_up()
+        for channel in self.channels:
+            channel.close()
         self._child.close()
 
 

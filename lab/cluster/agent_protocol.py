@@ -57,9 +57,10 @@ class Forward(_Record, tag=3, frozen=True):
 
 
 class HangUp(_Record, tag=4, frozen=True):
-    """Close the agent's ends of a process's channels: EOF, which means exit to all of ours."""
+    """Close the agent's end of a process's channel: EOF, which means exit to all of ours."""
 
     process: int
+    channel: int
 
 
 class Signal(_Record, tag=5, frozen=True):

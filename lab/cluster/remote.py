@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from lab.cluster.endpoints import EXIT_TIMEOUT_S, Server, new_incarnation
+from lab.cluster.endpoints import Server, new_incarnation
 from lab.cluster.host_link import HostLink
 from lab.cluster.remote_child import RemoteChild
 from lab.cluster.wiring import Endpoint
@@ -66,11 +66,6 @@ class RemoteServer(Server):
     def send(self, record: Command | Welcome, fds: Sequence[int] = ()) -> None:
         assert not fds, f"descriptors do not reach {self.name} on {self.host}"
         super().send(record)
-
-    def ask_to_exit(self) -> None:
-        self.child.hang_up()
-        if self.frozen or not self.child.wait(EXIT_TIMEOUT_S):
-            self.crash()
 
 
 class RemoteLoad(Endpoint):

@@ -7,7 +7,6 @@ import socket
 from pathlib import Path
 from typing import Protocol
 
-from lab.cluster.agent_protocol import HangUp, Request
 from lab.cluster.errors import ClusterError
 
 
@@ -22,8 +21,6 @@ class Asked(Protocol):
     def signal(self, process: int, number: signal.Signals) -> int: ...
 
     def rss_bytes(self, process: int) -> int: ...
-
-    def send(self, request: Request) -> None: ...
 
     def forget(self, process: int) -> None: ...
 
@@ -49,6 +46,8 @@ class RemoteChild:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end; False if it has not ended by then."""
+        if self.pidfd < 0:
+            return True
         readable = select.poll()
         readable.register(self.pidfd, select.POLLIN)
         return bool(readable.poll(timeout_s * 1e3))
@@ -63,10 +62,6 @@ class RemoteChild:
 
     def resume(self) -> None:
         self.send_signal(signal.SIGCONT)
-
-    def hang_up(self) -> None:
-        """EOF on its channels, which means exit."""
-        self.host.send(HangUp(self._process))
 
     def last_words(self) -> str:
         return f"on {self.host.name}: {self._how or 'running'}"

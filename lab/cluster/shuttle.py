@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import msgspec
 
-from lab.cluster.agent_protocol import Forward, Heard, Ping, Report, Request, Unframer, decode_report, frame
+from lab.cluster.agent_protocol import Forward, HangUp, Heard, Ping, Report, Request, Unframer, decode_report, frame
 
 READ_BYTES = 1 << 18
 DATAGRAM_BYTES_MAX = 1 << 16
@@ -158,7 +158,7 @@ class Shuttle:
 
     def _pass_on(self, heard: Heard) -> None:
         relays = self._relays.get(heard.process)
-        if relays is not None:  # else it was given up meanwhile
+        if relays is not None and relays[heard.channel].far.fileno() >= 0:  # else nobody listens any more
             relays[heard.channel].waiting.append(heard.data)
             self._flush(relays[heard.channel])
 
@@ -176,8 +176,10 @@ class Shuttle:
                 return
             except ConnectionResetError:
                 data = b""
-            if not data:  # its user has closed it; what that means to the process is said by HangUp
+            if not data:  # its user has closed it
                 self._close_relay(relay)
+                with self._lock:
+                    self._out += frame(HangUp(relay.process, relay.channel))
                 return
             with self._lock:
                 self._out += frame(Forward(relay.process, relay.channel, data))

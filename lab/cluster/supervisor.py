@@ -144,6 +144,12 @@ class Cluster:
             raise ClusterError(f"server {number} takes no datagrams: that is the transport udp")
         return address
 
+    def clock_doubts_ns(self) -> dict[int, int]:
+        """By how much what each server says of its time may be off: 0 for one of this host."""
+        doubts = {name: station.host.clock.uncertainty_ns() for name, station in self._stations.items()}
+        hosts = {} if self._elsewhere is None else self._elsewhere.servers
+        return {server: doubts[hosts[server]] if server in hosts else 0 for server in self.members}
+
     def frozen(self) -> set[int]:
         return {number for number, server in self._servers.items() if server.frozen}
 

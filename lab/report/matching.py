@@ -16,7 +16,8 @@ _AXIS_FIELDS = {
 }  # fmt: skip
 AXES = tuple(_AXIS_FIELDS)
 # What makes two points the same question; if the rest of their settings differs, they are not comparable.
-_IDENTITY = ("target", "voters", "observers", "transport", "durability", "attach", "reads", "fault", "workload")
+_IDENTITY = ("target", "voters", "observers", "transport", "durability", "attach", "reads", "fault", "workload",
+             "hosts")  # fmt: skip
 _SPEED_IDENTITY = (*_IDENTITY, "clients", "outstanding", *KNOBS)  # its points ask what a knob does at some load
 
 AnyPoint = TypeVar("AnyPoint", Point, FailoverPoint)
@@ -89,7 +90,7 @@ def _name(settings: Settings) -> str:
 
 
 def _unusual(settings: Settings) -> list[str]:
-    asked = ("target", "transport", "network")
+    asked = ("target", "transport", "network", "hosts")
     return [*(field for field in asked if getattr(settings, field) != getattr(USUAL, field)), *turned(settings)]
 
 

@@ -189,6 +189,7 @@ _SAID: dict[str, Callable[[Settings], str]] = {
     "attach": lambda s: _VIA.get(s.attach, f"via {s.attach}"),
     "transport": lambda s: s.transport,
     "network": lambda s: f"network {s.network}",
+    "hosts": lambda s: f"on hosts {s.hosts}" if s.hosts else "on one host",
     "loss": lambda s: f"{100 * s.loss:g} % of datagrams lost",
     "delay_ms": lambda s: f"{s.delay_ms:g} ms each way",
     "clients": lambda s: f"{s.clients} clients",

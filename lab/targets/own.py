@@ -9,6 +9,7 @@ import msgspec
 from lab.client.history import ReplicaState
 from lab.cluster.cpu import all_on
 from lab.cluster.errors import ClusterError
+from lab.cluster.remote import Elsewhere, RemoteLoad
 from lab.cluster.room import HOW, can_fill
 from lab.cluster.spec import ClusterSpec, spec_of
 from lab.cluster.supervisor import NODE, Cluster
@@ -72,10 +73,12 @@ class OwnTarget:
         marks_every: int = 1,
         cpus: tuple[int, ...] = (),
         network: Network | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """Starts nothing yet.  `cpus`: where all servers may run; empty: where this process may.
 
-        `network`: what links do to datagrams, and who stands where; None: nothing.
+        `network`: what links do to datagrams, and who stands where; None: nothing.  `elsewhere`: the hosts on which
+        everything runs; None: this one.
 
         Raises TargetError for settings that make no ensemble.
         """
@@ -108,6 +111,7 @@ class OwnTarget:
                 cpus=all_on(range(1, voters + observers + 1), cpus),
                 network=network,
             )
+        self._elsewhere = elsewhere
         self._cluster: Cluster | None = None
 
     @property
@@ -125,7 +129,7 @@ class OwnTarget:
     def start(self) -> None:
         if self._cluster is not None:
             raise TargetError("own: the ensemble is running already: stop it first")
-        cluster = Cluster(self._spec, server_command=self.server_command)
+        cluster = Cluster(self._spec, server_command=self.server_command, elsewhere=self._elsewhere)
         with _as_target_error():
             cluster.start()
         self._cluster = cluster
@@ -152,11 +156,16 @@ class OwnTarget:
         The descriptor belongs to the caller, who closes it once the load process has inherited it.  On it the load
         process is sent Welcome, and then the links to all servers (lab/node/control.py).
         """
+        far: RemoteLoad | None = None
         with _as_target_error():
-            fds = self.cluster.attach_client(client)
-        address = {"target": "own", "client": client, "fd": fds[0], "servers": servers, "wait": self._spec.wait}
-        text = msgspec.json.encode(address).decode()
-        return Connector(text, fds)
+            if self._elsewhere is None:
+                fds = self.cluster.attach_client(client)
+                control_fd = fds[0]
+            else:
+                far = self.cluster.start_client(client)
+                fds, control_fd = (far.channel_fd,), far.control_fd
+        address = {"target": "own", "client": client, "fd": control_fd, "servers": servers, "wait": self._spec.wait}
+        return Connector(msgspec.json.encode(address).decode(), fds, far)
 
     def replicas(self, unknown: list[tuple[int, int]]) -> list[ReplicaState]:
         """Frozen and crashed servers are left out; a server that is cut off never catches up: heal first."""
@@ -214,8 +223,11 @@ class OwnTarget:
     def marks(self) -> list[PhaseMark]:
         with _as_target_error():
             reports = self.cluster.transitions()
+            doubts = self.cluster.clock_doubts_ns()
         return [
-            PhaseMark(server, r.at_ns, r.what, r.state.name.lower(), r.phase.name.lower(), r.epoch, r.leader)
+            PhaseMark(
+                server, r.at_ns, r.what, r.state.name.lower(), r.phase.name.lower(), r.epoch, r.leader, doubts[server]
+            )
             for server, r in reports
         ]
 

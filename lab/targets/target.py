@@ -1,5 +1,6 @@
 """What a system must offer to be measured (DESIGN 1)."""
 
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -39,13 +40,43 @@ class PhaseMark(msgspec.Struct, frozen=True):
     phase: str  # election, discovery, synchronization, broadcast
     epoch: int
     leader: int
+    doubt_ns: int = 0  # by how much `at_ns` may be off: it was read from another host's clock
+
+
+class Far(Protocol):
+    """A load process on another host, which was started with its connector; its times are readings of its clock."""
+
+    history: Path  # there: what it did, written at its end
+
+    def ours(self, at_ns: int) -> int:
+        """One of its times as this host's clock would show it."""
+
+    def theirs(self, at_ns: int) -> int:
+        """A time of this host as its clock would show it."""
+
+    def doubt_ns(self, at_ns: int) -> int:
+        """By how much `ours` of that time may be off."""
+
+    def fetch_history(self) -> bytes:
+        """The file `history`, which is removed there."""
+
+    def kill(self, timeout_s: float) -> None: ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it has ended, by then."""
+
+    def last_words(self) -> str: ...
 
 
 class Connector(msgspec.Struct, frozen=True):
-    """Lets another process open its sessions: `text` describes them, the descriptors are inherited (`pass_fds`)."""
+    """Lets another process open its sessions: `text` describes them, the descriptors are inherited (`pass_fds`).
+
+    If the process is one of another host it runs already, and the only descriptor is that of the channel to it.
+    """
 
     text: str
     fds: tuple[int, ...]
+    far: Far | None = None
 
 
 class Target(Protocol):

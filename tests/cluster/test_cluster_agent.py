@@ -102,7 +102,7 @@ def test_datagrams_go_to_a_process_there_and_come_back_in_order(hosts, tmp_path:
         child.channels[0].send(b"%d" % n)
     assert [receive(child) for _ in range(100)] == [b"%d: %d" % (child.pid, n) for n in range(100)]
     assert child.rss_bytes() > 1 << 20
-    child.hang_up()
+    child.channels[0].close()  # EOF, which means exit
     assert child.wait(DEADLINE_S)
     assert child.last_words().startswith("on a: exit status 0")
     end(child)
@@ -165,6 +165,8 @@ def test_files_of_the_run_are_made_fetched_and_removed_and_no_others(hosts, tmp_
     large = os.urandom((2 << 20) + 17)
     (folder / "large").write_bytes(large)
     assert host.link.fetch("data/1/large") == large
+    host.link.remove("data/1/large")
+    assert not (folder / "large").exists()
     host.link.remove("data/1")
     host.link.remove("data/1")
     assert not folder.exists()
