@@ -16,7 +16,6 @@ from lab.transport.datagram import (
     CLOSE,
     DATA,
     DELAY_UNIT_NS,
-    HEAD_BYTES,
     HEADER_BYTES,
     PING,
     PREFIX_BYTES,
@@ -25,11 +24,10 @@ from lab.transport.datagram import (
     pack_place,
     pack_ranges,
     unpack_header,
-    unpack_place,
     unpack_ranges,
 )
-from lab.transport.ranges import ReceivedNumbers
-from lab.transport.recovery import ACK_DELAY_NS, MS, Recovery, Rtt
+from lab.transport.inbound import Inbound
+from lab.transport.recovery import MS, Recovery, Rtt
 from lab.transport.streams import InStream, OutStream, WindowChannel
 
 MTU_MAX = 65_000
@@ -89,14 +87,9 @@ class Window:
         rtt = Rtt(rtt_ns)
         self.recovery = Recovery(self._piece_bytes, rtt)
         self.congestion = Congestion(self._datagram_bytes, rtt, now)
-        self._received = ReceivedNumbers()
-        self._head, self._head_in = b"", self._ins[0]  # of the newest DATA, and its channel's stream
+        self._inbound = Inbound(self._ins, now)
+        self._foreign: list[bytes] = []  # of what has just arrived
         self._ack_largest = self._ack_run = 0  # of the last acknowledgement
-        self._largest_at = now  # when the largest number arrived
-        self._unacked = 0  # numbered datagrams that arrived since an acknowledgement left
-        self._ack_now = False
-        self._ack_at: int | None = None
-        self._ack_channel = 0
         self._heard_at = now  # the other end lived, as far as it can be held against it
         self._called_at = now
         self._called_before = now
@@ -105,7 +98,17 @@ class Window:
         self._ping_wanted = False
         self._has_room_news = False  # of a channel: its limit should be told, or it failed
         self.ended = ""  # why
-        self.sent = self.sent_bytes = self.retransmitted = self.replayed = self.malformed = 0
+        self.sent = self.sent_bytes = self.retransmitted = 0
+
+    @property
+    def replayed(self) -> int:
+        """Datagrams that came again."""
+        return self._inbound.replayed
+
+    @property
+    def malformed(self) -> int:
+        """Datagrams of this session that no correct end sends."""
+        return self._inbound.malformed
 
     def _dirty(self) -> None:
         if not self._is_dirty:
@@ -120,60 +123,26 @@ class Window:
 
     def on_datagrams(self, datagrams: Sequence[bytes], now: int) -> list[bytes]:
         """Take what arrived, in this order; returns what does not belong to this session."""
-        foreign: list[bytes] = []
-        received, head, into = self._received, self._head, self._head_in
-        first_number = next_number = received.top[1] + 1
-        next_offset, append, limit = into.next_offset, into.parts.append, -1 if into.early else into.limit
-        for data in datagrams:
-            size = len(data)
-            if size > HEADER_BYTES and data[:HEAD_BYTES] == head:
-                number, offset = unpack_place(data, HEAD_BYTES)
-                if number == next_number:
-                    if offset == next_offset and offset + size - HEADER_BYTES <= limit:
-                        append(data[HEADER_BYTES:])
-                        next_number += 1
-                        next_offset = offset + size - HEADER_BYTES
-                        continue
-                    into.next_offset = next_offset
-                    if into.accept(offset, data[HEADER_BYTES:]):  # behind a gap, or it fills one
-                        next_number += 1
-                        next_offset, limit = into.next_offset, -1 if into.early else into.limit
-                        continue
-            if next_number != first_number:
-                self._advance(next_number, next_offset, next_number - first_number, now)
-            if data[:PREFIX_BYTES] == self._prefix_in:
-                self._on_other(data, now)
-            else:
-                foreign.append(data)
-            head, into = self._head, self._head_in
-            first_number = next_number = received.top[1] + 1
-            next_offset, append, limit = into.next_offset, into.parts.append, -1 if into.early else into.limit
-        if next_number != first_number:
-            self._advance(next_number, next_offset, next_number - first_number, now)
-        if self._unacked:
-            self._want_ack(now)
+        inbound = self._inbound
+        if inbound.take(datagrams, now, self._on_other):
+            self._heard_at = now
+            if inbound.wants_ack(now):
+                self._dirty()
+            elif inbound.ack_at is not None and inbound.ack_at < self._timeout:
+                self._timeout = inbound.ack_at
+        foreign = self._foreign
+        if foreign:
+            self._foreign = []
         return foreign
 
-    def _advance(self, next_number: int, next_offset: int, count: int, now: int) -> None:
-        """So many datagrams were just what was expected next."""
-        self._received.top[1] = next_number - 1
-        self._head_in.next_offset = next_offset
-        self._unacked += count
-        self._heard_at = self._largest_at = now
-        if len(self._received.ranges) > 1:
-            self._ack_now = True
-
-    def _want_ack(self, now: int) -> None:
-        if self._ack_now or self._unacked > 1:
-            self._dirty()
-        elif self._ack_at is None:
-            self._ack_at = now + ACK_DELAY_NS
-            self._timeout = min(self._timeout, self._ack_at)
-
     def _on_other(self, data: bytes, now: int) -> None:
-        """A datagram of this session that is not just one more like the last one."""
+        """A datagram that is not just one more like the last one."""
+        if data[:PREFIX_BYTES] != self._prefix_in:
+            self._foreign.append(data)
+            return
+        inbound = self._inbound
         if len(data) < HEADER_BYTES:
-            self.malformed += 1
+            inbound.malformed += 1
             return
         _, largest, limit, floor, run, delay, kind, channel, number, offset = unpack_header(data)
         if (
@@ -183,11 +152,11 @@ class Window:
             or floor > number
             or not DATA <= kind <= CLOSE
         ):
-            self.malformed += 1
+            inbound.malformed += 1
             return
         older: list[Range] = []
         if kind <= PING:
-            if not self._on_numbered(data, kind, channel, number, offset, now):
+            if not inbound.on_numbered(data, kind, channel, number, offset, now):
                 return
         elif kind == CLOSE:
             self.ended = self.ended or "the other end closed the session"
@@ -195,10 +164,10 @@ class Window:
         elif len(data) > HEADER_BYTES:
             told = unpack_ranges(data, largest - run + 1)
             if told is None:
-                self.malformed += 1
+                inbound.malformed += 1
                 return
             older = told
-        self._received.raise_floor(floor)
+        inbound.numbers.raise_floor(floor)
         if older or largest != self._ack_largest or run != self._ack_run:
             self._ack_largest, self._ack_run = largest, run
             self._on_ack((largest - run + 1, largest), older, delay * DELAY_UNIT_NS, now)
@@ -207,33 +176,6 @@ class Window:
             out.limit = limit
             if out.waiting_bytes and out.has_new():
                 self._dirty()
-
-    def _on_numbered(self, data: bytes, kind: int, channel: int, number: int, offset: int, now: int) -> bool:
-        received = self._received
-        is_next = number == received.top[1] + 1
-        if not is_next and received.has(number):
-            self.replayed += 1
-            return False
-        if kind == DATA:
-            into = self._ins[channel]
-            if len(data) == HEADER_BYTES or not into.accept(offset, data[HEADER_BYTES:]):
-                self.malformed += 1
-                return False
-            self._head, self._head_in = data[:HEAD_BYTES], into
-        if is_next:
-            received.top[1] = number
-            self._largest_at = now
-        else:
-            if number > received.largest:
-                self._largest_at = now
-            received.add(number)
-            self._ack_now = True
-        if len(received.ranges) > 1:
-            self._ack_now = True
-        self._heard_at = now
-        self._unacked += 1
-        self._ack_channel = channel
-        return True
 
     def _on_ack(self, newest: Range, older: list[Range], delay_ns: int, now: int) -> None:
         recovery, congestion = self.recovery, self.congestion
@@ -280,15 +222,16 @@ class Window:
         recovery = self.recovery
         was_idle = not recovery.in_flight
         datagrams: list[bytes] = []
-        if self._unacked and len(self._received.ranges) > 1:
-            datagrams.append(self._ack_datagram(self._ack_channel, now))
+        inbound = self._inbound
+        if inbound.unacked and inbound.has_gaps:
+            datagrams.append(self._ack_datagram(inbound.ack_channel, now))
         has_more = self._send_streams(datagrams, now)
         if is_due and self._numbered_at != now and self._ping_due(now):
             datagrams.append(self._ping_datagram(now))
-        if not datagrams and self._unacked and (self._ack_now or self._unacked > 1 or self._is_ack_due(now)):
-            datagrams.append(self._ack_datagram(self._ack_channel, now))
+        if not datagrams and inbound.unacked and inbound.wants_ack(now):
+            datagrams.append(self._ack_datagram(inbound.ack_channel, now))
         if datagrams:
-            self._unacked, self._ack_now, self._ack_at = 0, False, None
+            inbound.on_acked()
             self.sent += len(datagrams)
         if self._has_room_news:
             self._announce_limits(datagrams, now)
@@ -337,8 +280,7 @@ class Window:
                 stretch = new
                 count = -(-(stretch.end - stretch.begin) // size)
             number = self.recovery.add(count, now, out, stretch)
-            head = self._pack_head(DATA, channel, now)
-            blob, offset = stretch.blob, stretch.offset
+            head, blob, offset = self._pack_head(DATA, channel, now), stretch.blob, stretch.offset
             if count == 1:
                 datagrams.append(head + pack_place(number, offset) + blob[stretch.begin : stretch.end])
             else:
@@ -352,13 +294,15 @@ class Window:
     def _pack_head(self, kind: int, channel: int, now: int) -> bytes:
         into = self._ins[channel]
         into.announced = into.limit
-        delay = now - self._largest_at
-        return pack_head(self._prefix_out, self._received.top, into.limit, self.recovery.floor, delay, kind, channel)
+        delay = now - self._inbound.largest_at
+        return pack_head(
+            self._prefix_out, self._inbound.numbers.top, into.limit, self.recovery.floor, delay, kind, channel
+        )
 
     def _ack_datagram(self, channel: int, now: int) -> bytes:
         head = self._pack_head(ACK, channel, now)
         self.sent_bytes += HEADER_BYTES
-        return head + pack_place(self.recovery.next_number, 0) + pack_ranges(self._received.ranges)
+        return head + pack_place(self.recovery.next_number, 0) + pack_ranges(self._inbound.numbers.ranges)
 
     def _ping_datagram(self, now: int) -> bytes:
         """Of the channel whose limit holds something back, if there is one: the answer tells the present limit."""
@@ -373,7 +317,7 @@ class Window:
         for channel, into in enumerate(self._ins):
             if 4 * (into.limit - into.announced) >= self._config.receive_bytes_max:
                 datagrams.append(self._ack_datagram(channel, now))
-                self._unacked, self._ack_now, self._ack_at = 0, False, None
+                self._inbound.on_acked()
                 self.sent += 1
 
     def close_datagram(self, now: int) -> bytes:
@@ -421,9 +365,6 @@ class Window:
         wanted, self._ping_wanted = self._ping_wanted, False
         return wanted or now - self._numbered_at >= self._config.keepalive_ns
 
-    def _is_ack_due(self, now: int) -> bool:
-        return self._ack_at is not None and now >= self._ack_at
-
     def _set_timer(self) -> None:
         """When to look again at the latest.
 
@@ -431,7 +372,7 @@ class Window:
         less than to know exactly each time.  So this is called only when a timer has run out.
         """
         at = min(self._heard_at + self._config.dead_after_ns, self._numbered_at + self._config.keepalive_ns)
-        for timer in (self.recovery.lost_at, self.recovery.probe_at(), self._ack_at):
+        for timer in (self.recovery.lost_at, self.recovery.probe_at(), self._inbound.ack_at):
             if timer is not None and timer < at:
                 at = timer
         self._timeout = at
