@@ -94,21 +94,19 @@ def _count(arguments: Sequence[str]) -> int:
 
 
 def _probe(calm: Stretch, beside: Stretch, under: Stretch, histories: Sequence[History], findings: list[str]) -> Probe:
-    rates = {name: _writes(histories, part) / part.seconds for name, part in
-             (("calm", calm), ("beside", beside), ("under", under))}  # fmt: skip
+    parts = {"calm": calm, "beside": beside, "under": under}
+    rates = {name: _writes(histories, part) / part.seconds for name, part in parts.items()}
     read = under.counted("foreign")
-    a_write_s = calm.cpu_s / max(_writes(histories, calm), 1)
     facts = {
         **{f"writes_per_s_{name}": rate for name, rate in rates.items()},
+        **{f"leader_us_a_write_{name}": 1e6 * part.cpu_s / max(_writes(histories, part), 1)
+           for name, part in parts.items()},
         "datagrams": float(under.sent),
         "sent_per_s": under.sent / under.seconds,
-        "read_per_s": read / under.seconds,
         "read": float(read),
-        "leader_cpu": under.cpu_s / under.seconds,
-        "cpu_us_a_datagram": 1e6 * (under.cpu_s - a_write_s * _writes(histories, under)) / max(read, 1),
         "retransmitted": float(under.counted("retransmitted")),
         "sessions_ended": float(under.counted("sessions") + beside.counted("sessions")),
-    }
+    }  # fmt: skip
     if not read:
         findings = [*findings, "the leader has read nothing of the flood"]
     if facts["sessions_ended"]:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from bench_fakes import ENVIRONMENT
 
-from lab.bench.floors import codec, datagrams, disk, hop, ring, window
+from lab.bench.floors import codec, datagrams, disk, hop, ring, strangers, window
 from lab.bench.floors.light import Inspector, cycle_of
 from lab.bench.floors.pair import placements
 from lab.bench.probe import Probe, Where, median_bounds, quantile, record_of
@@ -69,6 +69,14 @@ def test_a_reliable_link_carries_the_same_over_sockets_with_and_without_tags(whe
     assert all(probe.facts["cpu_us_per_mib"] > 0 for probe in probes[:4])
 
 
+def test_what_a_port_drops_is_counted_as_what_it_is(where):
+    foreign, forged = strangers.measure(where, samples=2)
+    assert [(probe.name, probe.unit, len(probe.samples)) for probe in (foreign, forged)] == [
+        ("light/foreign", "µs", 2), ("light/forged", "µs", 2),
+    ]  # fmt: skip
+    assert (foreign.findings, forged.findings) == ([], [])
+
+
 MESSAGES = cycle_of(20)
 
 
@@ -127,7 +135,7 @@ def test_a_floor_that_there_is_not_is_one_line():
         capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr == "lab: 'ceiling' is no floor, allowed: hop, disk, ring, codec, datagrams, window\n"
+    assert done.stderr == "lab: 'ceiling' is no floor, allowed: hop, disk, ring, codec, datagrams, window, strangers\n"
 
 
 @pytest.mark.parametrize(("n", "bounds"), [

@@ -82,3 +82,19 @@ def test_the_table_is_on_the_page_and_printed(tmp_path):
     assert "Speed of light" in html
     assert "UDP, bare sendto and recvfrom" in markdown
     assert any(line.startswith("reliable link over UDP, with tags") for line in report.printed)
+
+
+def test_what_strangers_cost_is_said_in_words(tmp_path):
+    facts = {"datagrams": 1e6, "sent_per_s": 60_000.0, "read": 700.0, "writes_per_s_under": 31_000.0,
+             "writes_per_s_beside": 28_000.0}  # fmt: skip
+    flood = probe("flood/leader", 0, 1.1, "x beside", facts=facts)
+    found = section(a_run(tmp_path / "r", [], [probe("light/foreign", 0, 2.4), probe("light/forged", 0, 5.1), flood]))
+    assert found is not None
+    assert found.tables == []
+    assert found.sentences == [
+        "A datagram of strangers costs a port 2.4 µs of CPU if it is for none of its links, and 5.1 µs if its tag is "
+        "forged (1,400 bytes, read one by one).",
+        "Of a flood of 1,000,000 datagrams at the leader's port (60 k/s) the leader read 700, the kernel dropped the "
+        "rest for it; 31 k writes/s went on, 28 k/s while as many went to a port that nobody reads. Nobody was "
+        "elected, no session ended, every write was verified (n = 1).",
+    ]

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 
-from lab.bench.floors import codec, datagrams, disk, hop, ring, window
+from lab.bench.floors import codec, datagrams, disk, hop, ring, strangers, window
 from lab.bench.probe import Probe, Where, run_job
 
 FLOORS: dict[str, Callable[[Where], Iterator[Probe]]] = {
     "hop": hop.measure, "disk": disk.measure, "ring": ring.measure, "codec": codec.measure,
     "datagrams": datagrams.measure, "window": window.measure,
+    "strangers": strangers.measure,
 }  # fmt: skip
 
 

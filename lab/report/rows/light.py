@@ -50,6 +50,43 @@ def light_rows(run: Run) -> list[LightRow]:
     return rows
 
 
+class FloodRow(msgspec.Struct, frozen=True):
+    """Strangers at a port: what their datagrams cost, and what a flood of them does to writes; medians of rounds."""
+
+    foreign_us: float | None  # CPU to read and drop one that is for none of the port's links
+    forged_us: float | None  # one with a forged tag
+    datagrams: int | None  # of the flood at the leader's port; None: there was none
+    sent_per_s: float
+    read: float  # by the leader
+    writes_per_s: float
+    writes_per_s_beside: float  # while the same flood went to a port that nobody reads
+    rounds: int
+
+
+def flood_row(run: Run) -> FloodRow | None:
+    """Nothing if no such thing was measured."""
+    by_name: dict[str, list[ProbeRecord]] = {}
+    for probe in run.probes:
+        if probe.verified:
+            by_name.setdefault(probe.probe, []).append(probe)
+    foreign, forged = (_median(by_name.get(f"light/{name}", [])) for name in ("foreign", "forged"))
+    floods = by_name.get("flood/leader", [])
+    if foreign is None and forged is None and not floods:
+        return None
+
+    def fact(name: str) -> float:
+        return float(np.median([probe.facts.get(name, 0.0) for probe in floods])) if floods else 0.0
+
+    return FloodRow(
+        foreign, forged, int(fact("datagrams")) if floods else None, fact("sent_per_s"), fact("read"),
+        fact("writes_per_s_under"), fact("writes_per_s_beside"), len(floods),
+    )  # fmt: skip
+
+
+def _median(probes: Sequence[ProbeRecord]) -> float | None:
+    return float(np.median([probe.value for probe in probes])) if probes else None
+
+
 _KINDS = ("awake", "asleep")
 
 

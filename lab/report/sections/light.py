@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lab.report.reading import Run
-from lab.report.rows.light import BARE, SEALED, WAYS, WINDOW, LightRow, light_rows
+from lab.report.rows.light import BARE, SEALED, WAYS, WINDOW, FloodRow, LightRow, flood_row, light_rows
 from lab.report.section import Section
 from lab.report.style import duration, si
 from lab.report.tables import Table
@@ -23,13 +23,14 @@ LEAD = (
 
 
 def section(run: Run) -> Section | None:
-    rows = light_rows(run)
-    if not rows:
+    rows, strangers = light_rows(run), flood_row(run)
+    if not rows and strangers is None:
         return None
-    table = Table("Speed of light", HEADER, [_cells(row) for row in rows])
+    said = [*_against_bare(rows), *(_strangers(strangers) if strangers is not None else [])]
+    tables = [Table("Speed of light", HEADER, [_cells(row) for row in rows])] if rows else []
     return Section(
-        name="light", title="Speed of light", lead=LEAD, sentences=_against_bare(rows), tables=[table],
-        printed=["", table.title, *text_table(table, (0,))],
+        name="light", title="Speed of light", lead=LEAD if rows else "", sentences=said, tables=tables,
+        printed=[line for table in tables for line in ("", table.title, *text_table(table, (0,)))],
     )  # fmt: skip
 
 
@@ -63,3 +64,20 @@ def _against_bare(rows: Sequence[LightRow]) -> list[str]:
 
 
 _NAMES = {BARE: "a bare loop", WINDOW: "one without"}
+
+
+def _strangers(row: FloodRow) -> list[str]:
+    said = []
+    if row.foreign_us is not None and row.forged_us is not None:
+        said.append(
+            f"A datagram of strangers costs a port {row.foreign_us:.2g} µs of CPU if it is for none of its links, and "
+            f"{row.forged_us:.2g} µs if its tag is forged (1,400 bytes, read one by one)."
+        )
+    if row.datagrams is not None:
+        said.append(
+            f"Of a flood of {row.datagrams:,} datagrams at the leader's port ({si(row.sent_per_s)}/s) the leader read "
+            f"{row.read:,.0f}, the kernel dropped the rest for it; {si(row.writes_per_s)} writes/s went on, "
+            f"{si(row.writes_per_s_beside)}/s while as many went to a port that nobody reads. Nobody was elected, no "
+            f"session ended, every write was verified (n = {row.rounds})."
+        )
+    return said
