@@ -1,4 +1,4 @@
-"""A harness to be ended in every way: `python harness.py exit|exception|wait|frozen DATA_DIR`.
+"""A harness to be ended in every way: `python harness.py exit|exception|wait|frozen[-udp] DATA_DIR`.
 
 Starts three stubs and a CPU budget where that is permitted, prints one JSON line about them, and goes its way.
 """
@@ -15,12 +15,15 @@ STUB = (str(Path(__file__).with_name("stub_node.py")),)
 
 
 def main(way: str, data_dir: str) -> None:
-    spec = spec_of(voters=3, observers=0, limits={}, durability="buffered", data_dir=data_dir)
+    way, _, transport = way.partition("-")
+    links = {"transport": transport} if transport else {}
+    spec = spec_of(voters=3, observers=0, limits={}, durability="buffered", data_dir=data_dir, **links)
     with Cluster(spec, server_command=STUB) as cluster:
         budget = cluster.limit_cpu(0.5)
         if way == "frozen":
             cluster.freeze(2)
-        about = {"pids": cluster.pids(), "folder": str(cluster.folder), "budget": budget}
+        addresses = [server.address for server in cluster._servers.values()]
+        about = {"pids": cluster.pids(), "folder": str(cluster.folder), "budget": budget, "addresses": addresses}
         sys.stdout.write(json.dumps(about) + "\n")
         sys.stdout.flush()
         if way == "exception":

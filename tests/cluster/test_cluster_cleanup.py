@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -106,11 +107,14 @@ def test_after_ctrl_c_in_the_terminal(harness: Harness, tmp_path: Path) -> None:
     assert_nothing_remains(harness, tmp_path)
 
 
-@pytest.mark.parametrize("harness", ["frozen"], indirect=True)
+@pytest.mark.parametrize("harness", ["frozen", "frozen-udp"], indirect=True)
 def test_after_kill_9_of_the_harness_with_a_server_frozen(harness: Harness, tmp_path: Path) -> None:
     os.kill(harness.process.pid, signal.SIGKILL)
     harness.process.wait(30)
     assert_nothing_remains(harness, tmp_path)
+    for address in filter(None, harness.about["addresses"]):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+            again.bind(tuple(address))  # nobody holds it any more
 
 
 @pytest.mark.parametrize("harness", ["frozen"], indirect=True)
