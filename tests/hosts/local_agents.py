@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lab.cluster.host_file import Places
@@ -18,8 +18,17 @@ DEADLINE_S = 30.0
 class LocalAgents:
     """Implements `lab.cluster.remote.Elsewhere`."""
 
-    def __init__(self, places: Places, addresses: Mapping[str, str], key_file: str, folder: Path) -> None:
+    def __init__(
+        self,
+        places: Places,
+        addresses: Mapping[str, str],
+        key_file: str,
+        folder: Path,
+        inside: Callable[[str], Sequence[str]] = lambda _: (),
+    ) -> None:
+        """`inside`: what stands before the command of the agent of that name."""
         self.servers, self.clients = places.servers, places.clients
+        self._inside = inside
         self._addresses, self._key_file, self._folder = addresses, key_file, folder
         self.links: dict[str, HostLink] = {}
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
@@ -29,7 +38,7 @@ class LocalAgents:
             ours, its_end = socket.socketpair()
             with its_end:
                 self.agents[name] = subprocess.Popen(
-                    [sys.executable, "-m", "lab.cluster.agent", str(its_end.fileno())],
+                    [*self._inside(name), sys.executable, "-m", "lab.cluster.agent", str(its_end.fileno())],
                     pass_fds=(its_end.fileno(),),
                     env={**os.environ, "PYTHONPATH": SOURCE_ROOT},
                 )
