@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from lab.sim.explore import Finding
     from lab.sim.mutants.hunt import Catch
+    from lab.sim.plan import Links
 
 
 def _fault_numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -36,6 +37,13 @@ def _first_seed(context: click.Context, option: click.Parameter, value: str) -> 
 @click.option("--seeds", type=click.IntRange(1), default=500, show_default=True, help="how many, one after the other")
 @click.option("--from", "first", callback=_first_seed, default="0", help="the first, or today: by the date  [0]")
 @click.option("--seed", type=click.IntRange(0), help="this one only")
+@click.option(
+    "--links",
+    type=click.Choice(["ideal", "window"]),
+    default="ideal",
+    show_default=True,
+    help="what carries frames between servers: window is sessions over a network that loses datagrams",
+)
 @click.option("--trace", "is_traced", is_flag=True, help="with --seed: print what every server did")
 @click.option("--coverage", "is_covered", is_flag=True, help="print what the seeds reached, and what they never did")
 @click.option("--shrink", "is_shrunk", is_flag=True, help="with --seed: reduce what happens as long as the fault shows")
@@ -47,6 +55,7 @@ def sim(
     seeds: int,
     first: int,
     seed: int | None,
+    links: "Links",
     is_traced: bool,
     is_covered: bool,
     is_shrunk: bool,
@@ -60,10 +69,10 @@ def sim(
         for option, given in (("trace", is_traced), ("shrink", is_shrunk), *reduced.items()):
             if given not in (None, False):
                 raise click.UsageError(f"--{option} needs --seed: which of them?")
-        finding = (_covered if is_covered else _first_finding)(range(first, first + seeds))
+        finding = (_covered if is_covered else _first_finding)(range(first, first + seeds), links)
     else:
         reduction = Reduction(**reduced)
-        finding = trace(seed, click.echo, reduction) if is_traced else examine(seed, reduction)
+        finding = trace(seed, click.echo, reduction, links) if is_traced else examine(seed, reduction, links=links)
         if finding is not None and is_shrunk:
             finding = _shrunk(finding)
     if finding is not None:
@@ -73,18 +82,18 @@ def sim(
     return 0
 
 
-def _covered(seeds: range) -> "Finding | None":
+def _covered(seeds: range, links: "Links") -> "Finding | None":
     from contextlib import closing
 
     from lab.sim.coverage import Counts, cover_many, table
 
     total = Counts()
-    with closing(cover_many(seeds, *_workers())) as outcomes:
+    with closing(cover_many(seeds, *_workers(), links)) as outcomes:
         for finding, counts in outcomes:
             total.update(counts)
             if finding is not None:
                 return finding
-    click.echo(table(total, len(seeds)))
+    click.echo(table(total, len(seeds), links))
     return None
 
 
@@ -98,14 +107,14 @@ def _shrunk(finding: "Finding") -> "Finding":
     return smallest
 
 
-def _first_finding(seeds: range) -> "Finding | None":
+def _first_finding(seeds: range, links: "Links") -> "Finding | None":
     from lab.bench.progress import reporter
     from lab.sim.explore import examine_many
 
     started = time.monotonic()
     every = max(1, len(seeds) // 20)
     with reporter() as shown:
-        outcomes = examine_many(seeds, *_workers())
+        outcomes = examine_many(seeds, *_workers(), links)
         for done, finding in enumerate(outcomes, 1):
             if finding is not None:
                 outcomes.close()

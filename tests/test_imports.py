@@ -24,7 +24,20 @@ TABLE: dict[str, tuple[str, ...]] = {
     "lab.client.history": ("lab.zab",),
     "workloads": ("lab.client.history",),
     "lab.node": ("lab.zab", "lab.service", "lab.storage", "lab.transport", "lab.faults"),
-    "lab.sim": ("lab.zab", "lab.service", "lab.storage", "lab.faults", "workloads", "lab.client.history"),
+    # with `--links window` it runs the links of a real process, down to its port, over a simulated socket
+    "lab.sim": (
+        "lab.zab",
+        "lab.service",
+        "lab.storage",
+        "lab.transport",
+        "lab.node.config",
+        "lab.node.control",
+        "lab.node.links",
+        "lab.node.datagram_links",
+        "lab.faults",
+        "workloads",
+        "lab.client.history",
+    ),
     # the supervisor speaks the control protocol, whose records live with the node; what it launches dies as a node does
     "lab.cluster": (
         "lab.node.config",

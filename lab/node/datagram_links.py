@@ -104,9 +104,12 @@ class DatagramLinks(NodeLinks):
 
     def _fail(self, key: Key, reason: object) -> None:
         """End a session that cannot go on, and tell people; the next one opens by itself."""
-        _say(key, reason)
+        self._say(key, reason)
         self._ends[key].association.end_session(str(reason))
         self._close_link(key, self._links.pop(key))
+
+    def _say(self, key: Key, reason: object) -> None:
+        print(f"lab.node: session with {key[0]} {key[1]} ended: {reason}", file=sys.stderr, flush=True)  # noqa: T201
 
     # -- what the host's loop calls ------------------------------------------------------------------
 
@@ -127,7 +130,7 @@ class DatagramLinks(NodeLinks):
         if reason and key in self._links:
             ended = self._links.pop(key)
             ended.receive(arrived, rare=True)
-            _say(key, reason)
+            self._say(key, reason)
             self._close_link(key, ended)
             self._tell(arrived)
         if opened is not None:
@@ -173,10 +176,6 @@ class DatagramLinks(NodeLinks):
         for key in list(self._ends):
             self._end(key)
         self._port.close()
-
-
-def _say(key: Key, reason: object) -> None:
-    print(f"lab.node: session with {key[0]} {key[1]} ended: {reason}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _counts(end: DatagramEnd) -> dict[str, int]:

@@ -19,7 +19,7 @@ from lab.service.requests import (
     encode_frame,
 )
 from lab.sim.errors import InvariantError
-from lab.sim.network import Ports
+from lab.sim.ports import Ports
 from lab.zab.zxid import Zxid, show
 
 

@@ -8,13 +8,14 @@ seen from outside: in events and effects, or in a function whose deciding branch
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, get_args
 
 from lab.service.server import Server
 from lab.sim.explore import Finding, examine
 from lab.sim.mutants.planting import Patch
 from lab.sim.observer import MachineEvent, Observer
-from lab.sim.plan import AnyPlanned, Planned
+from lab.sim.plan import AnyPlanned, AnyWindowFault, Links, Planned
 from lab.sim.workers import working
 from lab.storage import scan
 from lab.storage.log import Log
@@ -78,8 +79,9 @@ RULES = {
 }
 
 
-def named() -> list[tuple[str, str]]:
+def named(links: Links = "ideal") -> list[tuple[str, str]]:
     """Everything that walks should reach, in the order of the table."""
+    faults = get_args(AnyPlanned) if links == "ideal" else (*get_args(AnyPlanned), *get_args(AnyWindowFault))
     return [
         *(("sync row", row) for row in ROWS),
         *(("state", state) for state in STATES),
@@ -91,7 +93,7 @@ def named() -> list[tuple[str, str]]:
             if stage is not Bootstrap.SYNCED and message is not FollowerInfo
         ),
         *(("happening", what) for what in HAPPENINGS),
-        *(("fault", fault.__name__) for fault in get_args(AnyPlanned)),
+        *(("fault", fault.__name__) for fault in faults),
         *(("rule", f"{rule}: {what}") for rule, what in RULES.items()),
     ]
 
@@ -252,22 +254,24 @@ def counted(counts: Counts) -> Iterator[None]:
         patch.undo()
 
 
-def cover(seed: int) -> tuple[Finding | None, Counts]:
+def cover(seed: int, links: Links = "ideal") -> tuple[Finding | None, Counts]:
     """Walk the seed, and count what it reached."""
     counts: Counts = Counter()
     with counted(counts):
-        return examine(seed, observers=[CoverageObserver(counts)]), counts
+        return examine(seed, observers=[CoverageObserver(counts)], links=links), counts
 
 
-def cover_many(seeds: range, workers: int, lifeline: Callable[[], object]) -> Generator[tuple[Finding | None, Counts]]:
+def cover_many(
+    seeds: range, workers: int, lifeline: Callable[[], object], links: Links = "ideal"
+) -> Generator[tuple[Finding | None, Counts]]:
     """One outcome per seed, in their order, from that many processes; each calls `lifeline` first."""
     with working(workers, lifeline) as pool:
-        yield from pool.map(cover, seeds, chunksize=_SEEDS_A_TASK)
+        yield from pool.map(partial(cover, links=links), seeds, chunksize=_SEEDS_A_TASK)
 
 
-def table(counts: Counts, seeds: int) -> str:
+def table(counts: Counts, seeds: int, links: Links = "ideal") -> str:
     """What was reached, and below it what never was."""
-    items = named()
+    items = named(links)
     width = max(len(what) for _, what in items)
     lines = [
         f"{section:13} {what:{width}} {counts[section, what]:9}" for section, what in items if counts[section, what]

@@ -12,9 +12,11 @@ from lab.service.server import Server
 from lab.sim.clock import ServerClock, VirtualClock
 from lab.sim.disk import MemoryDisk, ProcessDiedError, Survives, nothing_happens
 from lab.sim.invariants.rest import Replica
-from lab.sim.network import Network, Ports
+from lab.sim.network import Network
 from lab.sim.observer import MachineEvent, Observers
+from lab.sim.ports import Ports
 from lab.sim.snapshots import KeptSnapshots
+from lab.sim.window_network import WindowNetwork
 from lab.sim.writer import SlicedWriter
 from lab.storage.errors import StorageError
 from lab.storage.layout import INITIALIZE
@@ -163,7 +165,7 @@ class Machine:
         me: PeerId,
         config: ZabConfig,
         clock: VirtualClock,
-        network: Network,
+        network: Network | WindowNetwork,
         rng: random.Random,
         observers: Observers,
     ) -> None:
@@ -221,7 +223,7 @@ class Machine:
         self._store = store
         rng = random.Random(self._rng.random())
         self.server = WatchedServer(self.me, self._config, recovered, rng, self._observers)
-        self._ports = self._network.join(self.me, self.incarnation)
+        self._ports = self._network.join(self.me, self.incarnation, self.clock)
         self._snapshots = KeptSnapshots()
         self._host = WatchedHost(
             self.server, self._store, self._ports, self.clock, self._snapshots, tick_ms=TICK_MS, observe=_ignore
@@ -285,7 +287,7 @@ class Machine:
         if server is None or host is None or ports is None or store is None or self.frozen:
             return False
         return (
-            bool(ports.inbox)
+            ports.wants_turn()
             or (store.unflushed and store.wants_flush())
             or host.deadline_ms() <= self.clock.now_ms()
             or self._snapshots.has_input()
@@ -297,7 +299,7 @@ class Machine:
 
     def deadline_ms(self) -> float:
         """When, in the world's time, a turn is due even if nothing arrives."""
-        return self.clock.world_ms(self.host.deadline_ms())
+        return self.clock.world_ms(min(self.host.deadline_ms(), self.ports.deadline_ms()))
 
     def next_ms(self) -> float:
         """As `deadline_ms`, for any machine: also when a flush is done; never, if nothing can happen by itself."""

@@ -6,16 +6,15 @@ under way, and what it sends is lost.  Two processes are linked anew only when b
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from math import inf
 
-from lab.service.events import ClientDown, ClientId
-from lab.service.host import ClientFrame, ClientUp, ElectionFrame, Inbound, LearnerFrame
-from lab.sim.clock import VirtualClock
+from lab.service.host import ElectionFrame, Inbound, LearnerFrame
+from lab.sim.clock import ServerClock, VirtualClock
+from lab.sim.ports import Ports
 from lab.zab.config import PeerId
 from lab.zab.events import PeerDown, PeerUp, Session, SessionClosed
 
-OnReply = Callable[[bytes | None], None]  # a frame for the client; None: the link has ended
 Way = tuple[PeerId, PeerId]  # source, target
 Pace = tuple[float, float]  # (least, span) of the time under way in milliseconds
 
@@ -35,16 +34,12 @@ class _Direction:
         self.closes_ms: float | None = None  # the link has ended, and the target learns it then
 
 
-class Ports:
-    """The links of one process (`lab.service.host.Links`)."""
+class IdealPorts(Ports):
+    """The links of one process, to servers ideal ones."""
 
     def __init__(self, network: "Network", me: PeerId, incarnation: int) -> None:
-        self.me = me
-        self.incarnation = incarnation
-        self.inbox: list[Inbound] = []
-        self.clients: dict[ClientId, OnReply] = {}
+        super().__init__(me, incarnation)
         self._network = network
-        self._last_client: ClientId = 0
 
     def receive(self) -> Sequence[Inbound]:
         arrived, self.inbox = self.inbox, []
@@ -81,49 +76,20 @@ class Ports:
         there.learner.append((network.due_ms(there, there.learner), frame))
         return True
 
-    def reply(self, client: ClientId, frame: bytes) -> None:
-        if client in self.clients:
-            self.clients[client](frame)
-
-    def close_client(self, client: ClientId) -> None:
-        on_reply = self.clients.pop(client, None)
-        if on_reply is not None:
-            on_reply(None)
-
     def flush(self) -> None: ...
-
-    # -- the other end of a client's link
-
-    def connect_client(self, on_reply: OnReply) -> ClientId:
-        self._last_client += 1
-        self.clients[self._last_client] = on_reply
-        self.inbox.append(ClientUp(self._last_client))
-        return self._last_client
-
-    def client_frame(self, client: ClientId, frame: bytes) -> None:
-        if client in self.clients:
-            self.inbox.append(ClientFrame(client, frame))
-
-    def end_clients(self) -> None:
-        """The process died: every client's link has ended."""
-        clients, self.clients = self.clients, {}
-        for on_reply in clients.values():
-            on_reply(None)
-
-    def disconnect_client(self, client: ClientId) -> None:
-        if self.clients.pop(client, None) is not None:
-            self.inbox.append(ClientDown(client))
 
 
 class Network:
     """Every live process is linked to every other one that neither a partition nor a cut keeps it from."""
+
+    grain_ms = 0.0  # `World.advance` stops at every single moment at which something is due
 
     def __init__(self, clock: VirtualClock, rng: random.Random) -> None:
         self.directions: dict[Way, _Direction] = {}
         self.usual_pace = _AT_ONCE
         self._clock = clock
         self._random = rng.random
-        self._ports: dict[PeerId, Ports] = {}
+        self._ports: dict[PeerId, IdealPorts] = {}
         self._silent: set[PeerId] = set()  # dead, and nobody knows it
         self._busy: dict[Way, None] = {}  # ways with something under way or closing, in the order of becoming so
         self._paces: dict[Way, Pace] = {}  # other than usual
@@ -132,12 +98,12 @@ class Network:
 
     # -- processes, partitions, cuts
 
-    def join(self, me: PeerId, incarnation: int) -> Ports:
+    def join(self, me: PeerId, incarnation: int, clock: ServerClock) -> IdealPorts:  # noqa: ARG002
         """A process has started; an older one of this name that nobody knew to be dead is dead now."""
         self.leave(me)
         for way in [way for way in self.directions if me in way]:
             self._close(way)
-        ports = self._ports[me] = Ports(self, me, incarnation)
+        ports = self._ports[me] = IdealPorts(self, me, incarnation)
         self._link_all()
         return ports
 
@@ -231,6 +197,10 @@ class Network:
 
     # -- frames under way
 
+    def calm_down(self) -> None:
+        """From now on every frame arrives at once."""
+        self.set_usual_pace(_AT_ONCE)
+
     def set_pace(self, way: Way, pace: Pace | None) -> None:
         """How long frames of this way are under way from now on; None: as usual."""
         if pace is None:
@@ -294,11 +264,23 @@ class Network:
         """When the next frame is due, or the next end of a link learns that it ended."""
         return min((self._next_of(self.directions[way]) for way in self._busy), default=inf)
 
+    def alarm_ms(self) -> float:
+        """When something happens that `deliver_all` does not bring about before."""
+        return inf
+
     @staticmethod
     def _next_of(direction: _Direction) -> float:
         closes = inf if direction.closes_ms is None else direction.closes_ms
         election = direction.election[0][0] if direction.election else inf
         return min(closes, election, direction.learner[0][0] if direction.learner else inf)
+
+    def deliver_all(self, held: Collection[Way]) -> bool:
+        """Hand over everything, due or not, but for the ways that are `held`; whether there was anything."""
+        worked = False
+        for way in self.ways():
+            if way not in held:
+                worked |= self.deliver(*way) > 0
+        return worked
 
     def deliver(self, source: PeerId, target: PeerId, *, election: int = 1 << 30, learner: int = 1 << 30) -> int:
         """Hand over up to so many frames of each channel, oldest first, due or not; returns how many it were."""

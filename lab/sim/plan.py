@@ -4,13 +4,14 @@ Every fault says when it ends, and draws what it needs at random from its own nu
 the same.  A server id may be LEADER: whoever leads when the fault strikes.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from lab.zab.config import PeerId
 
 LEADER: PeerId = 0
+Links = Literal["ideal", "window"]  # what carries frames between servers: nothing real, or sessions of datagrams
 
 Milliseconds = float
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -187,6 +188,50 @@ class ClientMoves(PlannedFault, frozen=True):
     client: int
 
 
+class CutWay(PlannedFault, frozen=True):
+    """Nothing that `source` sends to `target` arrives, and nobody is told; the other way stays as it is (P8)."""
+
+    source: PeerId
+    target: PeerId
+    for_ms: Milliseconds
+
+
+class Downpour(PlannedFault, frozen=True):
+    """This share of what goes one way is lost."""
+
+    source: PeerId
+    target: PeerId
+    loss: Share
+    for_ms: Milliseconds
+
+
+class Replay(PlannedFault, frozen=True):
+    """Up to so many of the last datagrams that went this way arrive once more; `turned`: at their sender."""
+
+    source: PeerId
+    target: PeerId
+    turned: bool
+    datagrams: int
+
+
+class Echo(PlannedFault, frozen=True):
+    """Half of what goes one way arrives once more, up to `late_ms` later: perhaps in another session."""
+
+    source: PeerId
+    target: PeerId
+    late_ms: Milliseconds
+    for_ms: Milliseconds
+
+
+class EndLink(PlannedFault, frozen=True):
+    """`source` ends session after session with `target`, as after a broken rule; the next one opens by itself."""
+
+    source: PeerId
+    target: PeerId
+    times: int
+    every_ms: Milliseconds
+
+
 AnyPlanned = (
     Kill
     | PowerCut
@@ -210,16 +255,32 @@ AnyPlanned = (
     | ClientMoves
 )
 
+AnyWindowFault = CutWay | Downpour | Replay | Echo | EndLink  # only where links carry datagrams
+
 
 class Planned(msgspec.Struct, frozen=True):
     """Fault `number` of a seed strikes at `at_ms`."""
 
     number: int
     at_ms: Milliseconds
-    fault: AnyPlanned
+    fault: AnyPlanned | AnyWindowFault
 
     def __str__(self) -> str:
         return f"{self.number:3} at {self.at_ms:7.1f} ms: {self.fault}"
+
+
+class Weather(msgspec.Struct, frozen=True, kw_only=True):
+    """What the network does to datagrams while chaos lasts, and how windows are set (lab.transport.window)."""
+
+    loss: Share = 0.0
+    duplicate: Share = 0.0
+    reorder: Share = 0.0  # overtake what was sent before them, where there is a way to be under
+    damage: Share = 0.0  # are cut short or have a bit changed: only tags can tell
+    sealed: bool = False  # with tags
+    mtu_bytes: int = 1_400
+    receive_bytes_max: int = 4 << 20
+    queue_bytes_max: int = 64 << 20
+    is_probed: bool = False  # in calm one way of a link is cut, which both ends have to notice
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

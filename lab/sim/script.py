@@ -44,6 +44,7 @@ from lab.service.requests import (
 from lab.service.transactions import CreateTxn, encode_txns
 from lab.sim.client import Client, Operation
 from lab.sim.machine import TICK_MS, Machine
+from lab.sim.network import Network
 from lab.sim.observer import EffectObserver
 from lab.sim.trace import CATEGORIES, USUAL, trace_client, trace_effect
 from lab.sim.world import World
@@ -199,7 +200,9 @@ class Script:
     def _receive(self, target: str, word: str, source: str, count: str = str(1 << 30)) -> None:
         if word != "from":
             raise ScriptError("receive: it reads `receive 2 from 1`")
-        if self.world.network.deliver(int(source), int(target), learner=int(count)) == 0:
+        network = self.world.network
+        assert isinstance(network, Network)
+        if network.deliver(int(source), int(target), learner=int(count)) == 0:
             raise ScriptError(f"receive {target} from {source}: nothing is under way")
 
     def _flush(self, server: str) -> None:

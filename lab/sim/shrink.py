@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from lab.sim.draw import draw_plan
-from lab.sim.explore import Finding, examine
+from lab.sim.explore import Finding, examine, set_out
 from lab.sim.machine import TICK_MS
-from lab.sim.plan import Plan, Planned
-from lab.sim.world import World
+from lab.sim.plan import Plan, Planned, Weather
+from lab.sim.window_network import WindowNetwork
 
 Progress = Callable[[str], object]
 
@@ -40,7 +39,8 @@ class Shrinker:
 
     def _try(self, **smaller: object) -> bool:
         """Whether the finding is still there; if so, this is the best now."""
-        finding = examine(self.best.seed, msgspec.structs.replace(self.best.reduction, **smaller))
+        reduction = msgspec.structs.replace(self.best.reduction, **smaller)
+        finding = examine(self.best.seed, reduction, links=self.best.links)
         if finding is None or finding.kind != self.best.kind:
             return False
         self.best = finding
@@ -93,13 +93,13 @@ def _numbers(faults: Sequence[Planned]) -> tuple[int, ...]:
 
 
 def reduced_plan(finding: Finding) -> Plan:
-    return finding.reduction.of(draw_plan(finding.seed, World.from_seed(finding.seed).config))
+    return finding.reduction.of(set_out(finding.seed, finding.links)[1])
 
 
 def describe_plan(finding: Finding) -> list[str]:
     """The plan of a finding, for people."""
-    world = World.from_seed(finding.seed)
-    plan, config = reduced_plan(finding), world.config
+    world, plan = set_out(finding.seed, finding.links)
+    plan, config = finding.reduction.of(plan), world.config
     settings = {name: getattr(config, name) for name in config.__struct_fields__}
     usual = type(config)(voters=config.voters)
     shown = {name: value for name, value in settings.items() if name not in ("voters", "observers")}
@@ -107,9 +107,14 @@ def describe_plan(finding: Finding) -> list[str]:
     return [
         f"ensemble: voters {config.voters}, observers {config.observers}: {', '.join(differing)}",
         f"load: {plan.clients} clients, {plan.operations} operations each, {plan.ticks} ticks",
+        *([f"datagrams: {_show_weather(world.network.weather)}"] if isinstance(world.network, WindowNetwork) else []),
         f"frames under way {_range(plan.pace)}, flushes take {_range(plan.flush)}",
         *(f"fault {planned}" for planned in plan.faults),
     ]
+
+
+def _show_weather(weather: Weather) -> str:
+    return ", ".join(f"{name}={getattr(weather, name)}" for name in weather.__struct_fields__)
 
 
 def _range(pace: tuple[float, float]) -> str:

@@ -11,7 +11,9 @@ from lab.sim.damage import damage
 from lab.sim.disk import InjectedDiskError, ProcessDiedError, Survives, nothing_happens
 from lab.sim.errors import InvariantError
 from lab.sim.machine import Machine
-from lab.sim.plan import AnyPlanned, Plan, Planned
+from lab.sim.network import Way
+from lab.sim.plan import AnyPlanned, AnyWindowFault, Plan, Planned
+from lab.sim.window_network import WindowNetwork
 from lab.sim.workload import User
 from lab.sim.world import World
 from lab.storage.errors import CorruptLogError, CorruptSnapshotError, DataFolderError
@@ -58,7 +60,7 @@ class Strikes:
         world = self._world
         self._coming.clear()
         self._later.clear()
-        world.network.set_usual_pace((0.0, 0.0))
+        world.network.calm_down()
         world.heal()
         for me, machine in world.machines.items():
             machine.flush_ms = (0.0, 0.0)
@@ -118,7 +120,7 @@ class Strikes:
             return self._rng.choice(leaders) if leaders else machines[min(machines)]
         return machines[server]
 
-    def _apply(self, fault: AnyPlanned) -> None:
+    def _apply(self, fault: AnyPlanned | AnyWindowFault) -> None:
         match fault:
             case p.Kill(server, down_ms, notice_ms):
                 self._kill(self._machine(server), down_ms, notice_ms)
@@ -154,7 +156,7 @@ class Strikes:
             case _:
                 self._apply_to_environment(fault)
 
-    def _apply_to_environment(self, fault: AnyPlanned) -> None:
+    def _apply_to_environment(self, fault: AnyPlanned | AnyWindowFault) -> None:
         network = self._world.network
         match fault:
             case p.Split(groups, for_ms, notice_ms):
@@ -191,6 +193,33 @@ class Strikes:
                 self._after(for_ms, lambda: clock.run_at(1.0))
             case p.ClockJump(server, ahead_ms):
                 self._machine(server).clock.jump(ahead_ms)
+            case _:
+                assert isinstance(network, WindowNetwork), fault
+                self._apply_to_datagrams(fault, network)
+
+    def _apply_to_datagrams(self, fault: AnyPlanned | AnyWindowFault, network: WindowNetwork) -> None:
+        match fault:
+            case p.CutWay(source, target, for_ms):
+                way = (self._machine(source).me, self._machine(target).me)
+                network.cut_way(way)
+                self._after(for_ms, lambda: network.mend_way(way))
+            case p.Downpour(source, target, loss, for_ms):
+                way = (self._machine(source).me, self._machine(target).me)
+                network.set_rain(way, loss)
+                self._after(for_ms, lambda: network.set_rain(way, None))
+            case p.Replay(source, target, turned, datagrams):
+                network.replay((self._machine(source).me, self._machine(target).me), datagrams, turned=turned)
+            case p.Echo(source, target, late_ms, for_ms):
+                way = (self._machine(source).me, self._machine(target).me)
+                network.set_echo(way, late_ms)
+                self._after(for_ms, lambda: network.set_echo(way, None))
+            case p.EndLink(source, target, times, every_ms):
+                self._end_links(network, (self._machine(source).me, self._machine(target).me), times, every_ms)
+
+    def _end_links(self, network: WindowNetwork, way: Way, times: int, every_ms: float) -> None:
+        network.end_link(*way)
+        if times > 1:
+            self._after(every_ms, lambda: self._end_links(network, way, times - 1, every_ms))
 
     def _isolate(self, me: PeerId, for_ms: float, notices: Callable[[], float]) -> None:
         others = [other for other in self._world.machines if other != me]

@@ -21,6 +21,8 @@ from lab.sim.invariants.suite import Suite
 from lab.sim.machine import TICK_MS, Machine
 from lab.sim.network import Network
 from lab.sim.observer import Observers
+from lab.sim.plan import Weather
+from lab.sim.window_network import WindowNetwork
 from lab.zab.config import PeerId, ZabConfig
 from lab.zab.messages import Phase
 from lab.zab.zxid import Zxid
@@ -43,12 +45,23 @@ def _draw_quorums(rng: random.Random, voters: int) -> tuple[tuple[int, ...], tup
 class World:
     """An ensemble under `config`; `seed` fixes every choice made here and inside the servers."""
 
-    def __init__(self, config: ZabConfig, seed: int = 0, invariants: Collection[str] | None = None) -> None:
-        """`invariants`: the names of those that are checked; None: all."""
+    def __init__(
+        self,
+        config: ZabConfig,
+        seed: int = 0,
+        invariants: Collection[str] | None = None,
+        weather: Weather | None = None,
+    ) -> None:
+        """`invariants`: the names of those that are checked; None: all.  `weather`: links are sessions of datagrams."""
         self.config = config
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
-        self.network = Network(self.clock, random.Random(self.rng.getrandbits(64)))
+        chance = random.Random(self.rng.getrandbits(64))
+        self.network: Network | WindowNetwork = (
+            Network(self.clock, chance)
+            if weather is None
+            else WindowNetwork(self.clock, chance, weather, tick_ms=TICK_MS, sync_limit_ticks=config.sync_limit_ticks)
+        )
         self.acknowledged = Acknowledged()
         self.clients: list[Client] = []
         self.observers = Observers()
@@ -61,7 +74,7 @@ class World:
         }
 
     @classmethod
-    def from_seed(cls, seed: int) -> "World":
+    def from_seed(cls, seed: int, weather: Weather | None = None) -> "World":
         """1 to 5 voters and up to 2 observers, with most settings drawn at random."""
         rng = random.Random(seed)
         voters = rng.choice((1, 2, 3, 3, 3, 4, 5))
@@ -87,7 +100,7 @@ class World:
             proposal_timeout_ms=rng.choice((0, 0, 0, 150, 600)),
         )
         seed_of_world = rng.getrandbits(64)
-        return cls(_with_settings(config, rng), seed_of_world)
+        return cls(_with_settings(config, rng), seed_of_world, weather=weather)
 
     # -- faults
 
@@ -155,10 +168,7 @@ class World:
         )
 
     def _work(self) -> bool:
-        worked = False
-        for way in self.network.ways():
-            if way not in self.held:
-                worked |= self.network.deliver(*way) > 0
+        worked = self.network.deliver_all(self.held)
         for machine in self.machines.values():
             if machine.wants_turn():
                 machine.turn()
@@ -170,13 +180,14 @@ class World:
         end = self.clock.now_ms() + ms
         self.settle()
         while (due := self._next_deadline()) <= end:
-            self.clock.advance_to(max(due, self.clock.now_ms()))
+            now = self.clock.now_ms()
+            self.clock.advance_to(min(max(due, now, now + self.network.grain_ms), end))
             self.settle()
         self.clock.advance_to(end)
 
     def _next_deadline(self) -> float:
         awake = [machine for machine in self.machines.values() if machine.running and not machine.frozen]
-        return min((machine.deadline_ms() for machine in awake), default=float("inf"))
+        return min(self.network.alarm_ms(), *(machine.deadline_ms() for machine in awake))
 
     def run_until_serving(self, ticks_max: int) -> None:
         """Let time pass until every running server serves and holds the same history.  Raises InvariantError."""

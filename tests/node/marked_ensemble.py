@@ -8,8 +8,9 @@ from typing import Any
 from lab.node.marking import ROW, Hop, MarkedMemoryStore, MarkedServer, Marks
 from lab.service.host import Host, Inbound
 from lab.service.requests import Connect, Connected, Reply, Request, decode_replies, encode_frame
-from lab.sim.clock import VirtualClock
-from lab.sim.network import Network, Ports
+from lab.sim.clock import ServerClock, VirtualClock
+from lab.sim.network import Network
+from lab.sim.ports import Ports
 from lab.sim.snapshots import KeptSnapshots
 from lab.zab.config import ZabConfig
 from lab.zab.effects import Observed
@@ -82,7 +83,7 @@ class MarkedEnsemble:
             store = MarkedMemoryStore(self.marks[me])
             recovered = store.recover(initialize=True)
             self.servers[me] = MarkedServer(self.marks[me], me, config, recovered, random.Random(me))
-            self.ports[me] = network.join(me, 1)
+            self.ports[me] = network.join(me, 1, ServerClock(self.clock))
             links: Any = MarkedPorts(self.marks[me], self.ports[me])
             self.hosts[me] = Host(
                 self.servers[me], store, links, self.clock, KeptSnapshots(), tick_ms=100, observe=_ignore

@@ -32,7 +32,7 @@ def hunt(name: str, seeds_max: int = SEEDS_MAX) -> Catch:
     limit = min(seeds_max, SEEDS_BEFORE_SCENARIO) if mutant.scenario else seeds_max
     with mutant.planted():
         for seed in range(limit):
-            finding = examine(seed)
+            finding = examine(seed, links=mutant.links)
             if finding is not None:
                 return Catch(name, _by_words(finding.what), seed + 1, finding.what)
         if mutant.scenario:
@@ -61,7 +61,7 @@ def caught_by(error: Exception) -> str:
 def _by_words(finding: str) -> str:
     """As `caught_by`, of an error in words: the name of the invariant stands first, or the type of the error."""
     first = finding.partition(": ")[0]
-    if first == "liveness" or first.startswith("INV-"):
+    if first == "liveness" or first.startswith(("INV-", "LINK-")):
         return first
     return "recovery" if re.fullmatch(r"(Corrupt|DataFolder|Disk)\w*Error", first) else "assertion"
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 import lab.sim.mutants
+from lab.sim.plan import Links
 
 
 class Patch:
@@ -38,6 +39,7 @@ class Mutant:
     breaks: str
     what: str
     plant: Plant
+    links: Links = "ideal"  # over which walks look for it
     scenario_name: str = ""
     scenario: tuple[str, ...] = ()
 
@@ -54,7 +56,9 @@ class Mutant:
 _found: dict[str, Mutant] = {}
 
 
-def mutant(breaks: str, *, scenario_name: str = "", scenario: str = "") -> Callable[[Plant], Plant]:
+def mutant(
+    breaks: str, *, links: Links = "ideal", scenario_name: str = "", scenario: str = ""
+) -> Callable[[Plant], Plant]:
     """Registers the function as a mutant; its docstring says what goes wrong."""
 
     def register(plant: Plant) -> Plant:
@@ -63,7 +67,7 @@ def mutant(breaks: str, *, scenario_name: str = "", scenario: str = "") -> Calla
         commands = tuple(line for line in scenario.strip().splitlines() if line and not line.startswith("#"))
         what = " ".join((plant.__doc__ or "").split())
         assert what, f"{name} does not say what it breaks"
-        _found[name] = Mutant(name, breaks, what, plant, scenario_name, commands)
+        _found[name] = Mutant(name, breaks, what, plant, links, scenario_name, commands)
         return plant
 
     return register
