@@ -59,8 +59,8 @@ def _workload_option(field: str, help_: str, kind: Any) -> Callable[[F], F]:
     return _option(field, text, default=None, show_default=False, type=kind)
 
 
-BY = ("target", "shape", "durability", "transport", "max-outstanding", "batch-txns-max", "leader-serves", "relays",
-      "wait", "placement", "anatomy")  # fmt: skip
+BY = ("target", "shape", "durability", "transport", "network", "max-outstanding", "batch-txns-max", "leader-serves",
+      "relays", "wait", "placement", "anatomy")  # fmt: skip
 DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="where servers keep their data  [/var/tmp]")
 RESULTS = click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 REPORTS = click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)

@@ -6,8 +6,9 @@ from datetime import datetime
 
 import msgspec
 
-from lab.bench.record import Machine, Settings, TrialRecord
-from lab.report.reading import Run
+from lab.bench.record import Machine, TrialRecord
+from lab.report.points import is_distant
+from lab.report.reading import Run, settings_of
 from lab.report.statistics import BOOTSTRAP_FROM, MARGIN, MEDIAN_FROM
 from lab.report.style import si
 
@@ -125,8 +126,7 @@ def threats(run: Run) -> list[str]:
     found = [
         f"One host: servers, clients and their kernel work share {machine.cores} cores; more servers mean less CPU for "
         "each. Costs of observers and voters hold for this sharing.",
-        "Shared-memory links have no network's delay, loss or bandwidth; latency and elections would differ across "
-        "machines.",
+        *_about_links(run),
         "Intervals cover what varied between processes of this run, not another day, kernel or machine; with many "
         "comparisons a few 95 % intervals miss.",
     ]
@@ -135,8 +135,6 @@ def threats(run: Run) -> list[str]:
             f" Spread over {len(info.hosts)} machines ({', '.join(info.hosts)}): every trial ran on one of them alone, "
             "every round of a suite too, and all rounds of a suite on machines that are alike."
         )
-    if any(transport != "shm" for transport in _of(run, "transport")):
-        found[1] = "All servers are on one host: latency and elections would differ across machines."
     if max(run.info.rounds.values(), default=1) == 1:
         found.append("One round: no interval can be given, differences may be noise.")
     unbudgeted = sum(trial.settings.cpu_share is not None and trial.budget == "none" for trial in run.trials)
@@ -155,6 +153,20 @@ def threats(run: Run) -> list[str]:
     return found
 
 
-def _of(run: Run, field: str) -> set[object]:
-    settings: list[Settings] = [t.settings for t in run.trials] + [f.settings for f in run.failovers]
-    return {getattr(one, field) for one in settings}
+def _about_links(run: Run) -> list[str]:
+    """What the links of this run have, and have not, of a network."""
+    several = settings_of(run)
+    near = {one.transport for one in several if not is_distant(one) and not one.hosts}
+    kinds = [text for name, text in (("shm", "Shared-memory"), ("udp", "Loopback UDP"), ("tcp", "Loopback TCP"))
+             if name in near]  # fmt: skip
+    found = []
+    if kinds or not several:
+        which = " and ".join([*kinds[:1], *(kind[:1].lower() + kind[1:] for kind in kinds[1:])]) or "Shared-memory"
+        found.append(f"{which} links have no network's delay, loss or bandwidth; latency and elections would differ "
+                     "across machines.")  # fmt: skip
+    if any(map(is_distant, several)):
+        found.append(
+            "Networks are the lab's own: whoever receives holds datagrams back, or drops them, as the preset says. "
+            "Nobody else's traffic is in the way, and what the preset's sources leave out is missing."
+        )
+    return found

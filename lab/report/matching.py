@@ -6,18 +6,36 @@ from typing import TypeVar
 import msgspec
 
 from lab.bench.record import Machine, RecordError, Settings
-from lab.report.points import KNOBS, USUAL, FailoverPoint, Point, family, load_of, order_of, say, shape, turned
+from lab.report.points import (
+    DISTANCES,
+    KNOBS,
+    LINKS,
+    USUAL,
+    FailoverPoint,
+    Point,
+    family,
+    linked,
+    load_of,
+    order_of,
+    say,
+    shape,
+    turned,
+)
 from lab.report.reading import Run
 
+_LENGTHS = ("seconds", "warmup")  # of windows: they may differ along some axes, and are no part of a name
+_BROUGHT = ("network_digest", "tick_ms")  # by a network, whose name says as much
 _AXIS_FIELDS = {
     "target": ("target", "transport", "warmup"),  # a target brings its links along, and a JVM takes longer to warm up
-    "shape": ("voters", "observers"), "durability": ("durability",), "transport": ("transport",),
+    "shape": ("voters", "observers"), "durability": ("durability",), "transport": LINKS,
+    "network": (*DISTANCES, *_BROUGHT, *_LENGTHS),  # the farther, the longer it takes to see as much
     **{knob.replace("_", "-"): (knob,) for knob in KNOBS},
 }  # fmt: skip
 AXES = tuple(_AXIS_FIELDS)
 # What makes two points the same question; if the rest of their settings differs, they are not comparable.
-_IDENTITY = ("target", "voters", "observers", "transport", "durability", "attach", "reads", "fault", "workload",
-             "hosts")  # fmt: skip
+_IDENTITY = (
+    "target", "voters", "observers", *LINKS, *DISTANCES, "durability", "attach", "reads", "fault", "workload"
+)  # fmt: skip
 _SPEED_IDENTITY = (*_IDENTITY, "clients", "outstanding", *KNOBS)  # its points ask what a knob does at some load
 
 AnyPoint = TypeVar("AnyPoint", Point, FailoverPoint)
@@ -90,8 +108,8 @@ def _name(settings: Settings) -> str:
 
 
 def _unusual(settings: Settings) -> list[str]:
-    asked = ("target", "transport", "network", "hosts")
-    return [*(field for field in asked if getattr(settings, field) != getattr(USUAL, field)), *turned(settings)]
+    target = ["target"] if settings.target != USUAL.target else []
+    return [*target, *linked(settings), *turned(settings)]
 
 
 def _differences(a: Settings, b: Settings) -> str:
@@ -110,6 +128,19 @@ def pairs_along(points: Sequence[AnyPoint], axis: str) -> list[Pair]:
     for group in groups.values():
         ordered = sorted(group, key=lambda point: order_of(point.settings))
         first = next((p for p in ordered if axis == "shape" and shape(p.settings) == "3+0"), ordered[0])
-        pairs += [Pair(f"{_name(other.settings)} / {say(first.settings, fields)}", first, other)
-                  for other in ordered if other is not first]  # fmt: skip
+        asked = [field for field in fields if field not in _LENGTHS]
+        pairs += [Pair(f"{_name(other.settings)} / {_first_name(first.settings, axis)}", first, other)
+                  for other in ordered if _differ(first.settings, other.settings, asked)]  # fmt: skip
     return pairs
+
+
+def _first_name(settings: Settings, axis: str) -> str:
+    """What along the axis the others are held against."""
+    fields = [field for field in _AXIS_FIELDS[axis] if field not in _LENGTHS]
+    if axis == "network":
+        fields = [field for field in linked(settings) if field in DISTANCES] or ["network"]
+    return say(settings, fields)
+
+
+def _differ(one: Settings, other: Settings, fields: Sequence[str]) -> bool:
+    return any(getattr(one, field) != getattr(other, field) for field in fields)

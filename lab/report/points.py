@@ -9,6 +9,8 @@ from lab.bench.record import FailoverRecord, Settings, TrialRecord
 from lab.report.statistics import Sample, process_means
 
 DURABILITIES = ("memory", "buffered", "fsync")
+TRANSPORTS = ("shm", "udp", "tcp")
+NETWORKS = ("none", "lan", "zones", "regions", "outpost", "oceans")  # the farther the later
 ATTACHMENTS = ("leader", "followers", "observers", "nearest", "all")
 KNOBS = (  # said only where they are turned
     "max_outstanding",
@@ -19,6 +21,9 @@ KNOBS = (  # said only where they are turned
     "placement",
     "anatomy",
 )
+LINKS = ("transport", "udp_mtu", "sealed")  # how bytes move
+SHAPED = ("network", "delay_ms", "loss", "voter_sites", "observer_sites", "client_sites")  # what is put in between
+DISTANCES = (*SHAPED, "hosts")  # and what is there
 
 USUAL = Settings()
 
@@ -91,15 +96,28 @@ def without_seed(settings: Settings) -> Settings:
 
 
 def order_of(settings: Settings) -> tuple[Any, ...]:
-    """Small ensembles first, weak durability first, the leader's own clients first, knobs as usual first."""
+    """Small ensembles, weak durability, the leader's own clients, what is near and knobs as usual come first."""
+    links = (_place(settings.transport, TRANSPORTS), settings.udp_mtu, settings.sealed)
+    distances = (_place(settings.network, NETWORKS), *(getattr(settings, field) for field in DISTANCES))
     knobs = [(field in turned(settings), getattr(settings, field)) for field in KNOBS]
     return (settings.target, servers(settings), settings.observers, _place(settings.durability, DURABILITIES),
-            _place(settings.attach, ATTACHMENTS), settings.reads, load_of(settings), *knobs)  # fmt: skip
+            _place(settings.attach, ATTACHMENTS), settings.reads, load_of(settings), *links, *distances,
+            *knobs)  # fmt: skip
 
 
 def turned(settings: Settings) -> list[str]:
     """The knobs that are not as usual."""
     return [field for field in KNOBS if getattr(settings, field) != getattr(USUAL, field)]
+
+
+def linked(settings: Settings) -> list[str]:
+    """What of links and distances is not as usual: one host, shared memory."""
+    return [field for field in (*LINKS, *DISTANCES) if getattr(settings, field) != getattr(USUAL, field)]
+
+
+def is_distant(settings: Settings) -> bool:
+    """Whether the lab puts something between processes: a network, a delay, a loss."""
+    return any(field in SHAPED for field in linked(settings))
 
 
 def _place(value: str, order: Sequence[str]) -> int:
@@ -188,10 +206,15 @@ _SAID: dict[str, Callable[[Settings], str]] = {
     "durability": lambda s: s.durability,
     "attach": lambda s: _VIA.get(s.attach, f"via {s.attach}"),
     "transport": lambda s: s.transport,
-    "network": lambda s: f"network {s.network}",
+    "udp_mtu": lambda s: f"datagrams of {s.udp_mtu:,} bytes" if s.transport == "udp" or is_distant(s) else "",
+    "sealed": lambda s: ("sealed" if s.sealed else "unsealed") if s.transport == "udp" else "",
+    "network": lambda s: "no network" if s.network == USUAL.network else f"network {s.network}",
+    "delay_ms": lambda s: f"{s.delay_ms:g} ms each way" if s.delay_ms else "no delay",
     "hosts": lambda s: f"on hosts {s.hosts}" if s.hosts else "on one host",
     "loss": lambda s: f"{100 * s.loss:g} % of datagrams lost",
-    "delay_ms": lambda s: f"{s.delay_ms:g} ms each way",
+    "voter_sites": lambda s: _at("voters", s.voter_sites),
+    "observer_sites": lambda s: _at("observers", s.observer_sites),
+    "client_sites": lambda s: _at("clients", s.client_sites),
     "clients": lambda s: f"{s.clients} clients",
     "outstanding": lambda s: f"{s.outstanding} outstanding each",
     "value_bytes": lambda s: f"{s.value_bytes}-byte values",
@@ -207,6 +230,10 @@ _SAID: dict[str, Callable[[Settings], str]] = {
 }
 
 
+def _at(who: str, sites: str) -> str:
+    return f"{who} at {sites.replace(',', ', ')}" if sites else f"{who} where the network has them"
+
+
 def _up_to(most: int, one: str, several: str) -> str:
     return f"one {one}" if most == 1 else f"up to {most:,} {several}" if most else f"any number of {several}"
 
@@ -214,19 +241,26 @@ def _up_to(most: int, one: str, several: str) -> str:
 def say(settings: Settings, fields: Iterable[str]) -> str:
     """The named settings in words: `3+2, buffered, via observers`."""
     wanted = {"voters" if field == "observers" else field for field in fields}
-    listed = [words(settings) for field, words in _SAID.items() if field in wanted]
+    listed = [text for field, words in _SAID.items() if field in wanted and (text := words(settings))]
     return ", ".join(listed + [f"{field}={getattr(settings, field)}" for field in sorted(wanted - _SAID.keys())])
 
 
 def distinguish(several: Sequence[Settings], also: Iterable[str] = ()) -> list[str]:
     """A short name for each: only what differs between them is said, and the fields in `also`."""
     differing = {f for f in Settings.__struct_fields__ if len({getattr(settings, f) for settings in several}) > 1}
-    return [say(settings, (differing | set(also)) - {"seed"}) for settings in several]
+    return [say(settings, (differing | set(also)) - {"seed", "network_digest"}) for settings in several]
 
 
 def common(several: Sequence[Settings]) -> str:
-    """What all of them share about the load and the servers, for the small print under a figure."""
-    fields = ["durability", "value_bytes", "attach", "transport"]
-    alike = [field for field in fields if len({getattr(settings, field) for settings in several}) == 1]
-    loops = sorted({loop(settings) for settings in several})
-    return "; ".join([" or ".join(loops), say(several[0], alike)] if alike else [" or ".join(loops)])
+    """What all of them share about the load, the servers and the links, for the small print under a figure."""
+    return "; ".join(filter(None, (" or ".join(sorted({loop(settings) for settings in several})), shared(several))))
+
+
+def shared(several: Sequence[Settings]) -> str:
+    """As `common`, without how load was offered; transport and network are always said, or differ."""
+    unusual = (field for settings in several for field in linked(settings))
+    asked = dict.fromkeys(["durability", "value_bytes", "attach", "transport", "network", *unusual])
+    alike = {field for field in asked if len({getattr(settings, field) for settings in several}) == 1}
+    if several[0].network == USUAL.network and any(map(is_distant, several)):
+        alike.discard("network")  # there is one, of a delay or a loss alone
+    return say(several[0], alike)

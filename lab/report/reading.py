@@ -18,6 +18,7 @@ from lab.bench.record import (
     RecordError,
     ReferenceRecord,
     RunInfo,
+    Settings,
     TrialRecord,
     upgrade,
 )
@@ -55,6 +56,11 @@ class Run(msgspec.Struct, frozen=True):
     @property
     def machines(self) -> set[str]:
         return {trial.machine.id for trial in self.trials} | {failover.machine.id for failover in self.failovers}
+
+
+def settings_of(run: Run) -> list[Settings]:
+    """Of every verified record."""
+    return [trial.settings for trial in run.trials] + [failover.settings for failover in run.failovers]
 
 
 def find_run(run: str | Path, results_dir: Path) -> Path:

@@ -3,7 +3,7 @@
 import msgspec
 
 from lab.bench.record import PHASES, TrialRecord
-from lab.report.points import FailoverPoint, Point, group_failovers, group_trials, loop, say, shape, turned
+from lab.report.points import FailoverPoint, Point, group_failovers, group_trials, linked, loop, say, shape, turned
 from lab.report.reading import Run
 from lab.report.rows.writes import leader_bytes
 from lab.report.statistics import Sample, estimate, median_estimate
@@ -31,7 +31,8 @@ def tables(run: Run) -> list[Table]:
     return found
 
 
-_TITLES = {"write-latency": "Writes", "read-scaling": "Reads and the mix", "speed": "Speed", "trial": "Single trials"}
+_TITLES = {"write-latency": "Writes", "read-scaling": "Reads and the mix", "speed": "Speed",
+           "network": "Links and distances", "trial": "Single trials"}  # fmt: skip
 _TRIALS = ["configuration", "load", "n", "operations/s (95 %)", "write p50", "write p99", "write p99.9", "read p50",
            "read p99", "leader bytes/write", "server CPU µs/op", "client CPU", "errors", "unknown",
            "checked"]  # fmt: skip
@@ -45,7 +46,8 @@ def _trials(title: str, points: list[Point]) -> Table:
 
 def _trial_row(point: Point) -> list[str]:
     settings, trials = point.settings, point.trials
-    fields = ["voters", "durability", "attach", *(["reads"] if settings.reads else []), *turned(settings)]
+    fields = ["voters", "durability", "attach", *(["reads"] if settings.reads else []), *linked(settings),
+              *turned(settings)]  # fmt: skip
     if settings.target != "own":
         fields.append("target")
     name = say(settings, fields) + (f", {100 * settings.cpu_share:.0f} % CPU each" if settings.cpu_share else "")
@@ -88,7 +90,8 @@ def _outages(points: list[FailoverPoint]) -> Table:
         p95 = outages[min(len(outages) - 1, int(0.95 * len(outages)))]
         phases = [point.phase_ms(phase) for phase in PHASES]
         rejoins = point.rejoins_ms
-        fields = ["voters", "fault", *(["target"] if point.settings.target != "own" else [])]
+        target = ["target"] if point.settings.target != "own" else []
+        fields = ["voters", "fault", *target, *linked(point.settings)]
         rows.append([
             say(point.settings, fields), str(median.n), duration(1_000 * median.value) + interval(*bounds),
             *(duration(1_000 * outage) for outage in (p95, outages[-1])),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from lab.report.points import say
-from lab.report.reading import Run
+from lab.report.points import is_distant, say
+from lab.report.reading import Run, settings_of
 from lab.report.rows.election import OutageEffect, OutageRow, outage_effects, outage_rows
 from lab.report.rows.latency import LatencyEffect, latency_effects
 from lab.report.rows.reads import MixEffect, ReadRow, ReadSlope, mix_effects, read_rows, read_slopes
@@ -215,6 +215,17 @@ def not_shown(run: Run) -> list[str]:
     if not run.info.finished:
         said.append("The run was interrupted: what it did not reach is missing.")
     cores = run.info.machine.cores
-    said.append(f"Not shown: networks and separate machines. All servers and clients shared one host with "
-                f"{count(cores, 'core')}: part of every cost is CPU that they would not share elsewhere.")  # fmt: skip
+    said.append(f"Not shown: {_unseen(run)}. All servers and clients shared one host with {count(cores, 'core')}"
+                f"{_but_for_hosts(run)}: part of every cost is CPU that they would not share elsewhere.")  # fmt: skip
     return said
+
+
+def _unseen(run: Run) -> str:
+    distant = any(is_distant(one) for one in settings_of(run))
+    networks = "real networks (delay and loss are the lab's own)" if distant else "networks"
+    return networks if any(one.hosts for one in settings_of(run)) else f"{networks} and separate machines"
+
+
+def _but_for_hosts(run: Run) -> str:
+    several = sum(bool(one.hosts) for one in settings_of(run))
+    return f", but for {count(several, 'record')} of several hosts" if several else ""

@@ -161,4 +161,4 @@ def test_names_say_only_what_differs():
     settings = [p.settings for p in group_trials([synthetic.World().write_latency(3, 0, d, "leader", 0)
                                                   for d in ("fsync", "buffered")])]  # fmt: skip
     assert distinguish(settings) == ["buffered", "fsync"]
-    assert common(settings) == "closed loop, 1 outstanding; via the leader, shm, 100-byte values"
+    assert common(settings) == "closed loop, 1 outstanding; via the leader, shm, no network, 100-byte values"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from lab.bench.record import Settings, TrialRecord
-from lab.report.points import Point, group_trials, load_of, order_of, say
+from lab.report.points import Point, group_trials, load_of, order_of, shared
 from lab.report.reading import Run
 from lab.report.statistics import Effect, Sample, estimate, ratio
 
@@ -184,9 +184,7 @@ def _names(several: Sequence[Settings]) -> list[str]:
 
 def _load(several: Sequence[Settings]) -> str:
     """What all of them share; how much is outstanding stands at each panel."""
-    fields = ("durability", "value_bytes", "attach", "transport")
-    alike = [field for field in fields if len({getattr(one, field) for one in several}) == 1]
-    return "; ".join(["closed loop", *([say(several[0], alike)] if alike else [])])
+    return "; ".join(filter(None, ("closed loop", shared(several) if several else "")))
 
 
 def _said(knob: Knob, settings: Settings) -> str:
