@@ -1,11 +1,26 @@
 """What `bench` measures: the grid of points, as data, and what a point takes in time.
 
-The suites that compare ensembles are here; `speed` is in `lab/bench/speed_grid.py`.
+The suites that compare ensembles are here; `speed` is in `lab/bench/speed_grid.py`, `network` in `network_grid.py`.
 """
 
+import functools
 from collections.abc import Collection, Sequence
 
-from lab.bench.point import PROFILES, SUITES, Job, Point, Profile, Shape, Timing, point_of, settings_of, shape_text
+from lab.bench.network_grid import NETWORK_BUDGETS_S, NETWORK_ROUNDS_LEAST, network_points
+from lab.bench.networks import network_of_settings, sites_of
+from lab.bench.point import (
+    BY_NAME,
+    PROFILES,
+    SUITES,
+    Job,
+    Point,
+    Profile,
+    Shape,
+    Timing,
+    point_of,
+    settings_of,
+    shape_text,
+)
 from lab.bench.record import Settings
 from lab.bench.speed_grid import SPEED_BUDGETS_S, SPEED_ROUNDS_LEAST, speed_jobs, speed_points
 
@@ -17,6 +32,8 @@ CPU_SHARE = 0.1  # of one CPU per server: seven servers and their clients fit on
 # find work waiting then; with little of it they spend their share on waking up.  k reads/s at 3+0, 3+2, 3+4, 7+0:
 # 16: 83 206 181 191, 64: 187 410 477 324, 256: 315 530 630 560, 512: 445 710 825 990 (one client, below half a CPU).
 DEPTH_PER_SERVER = 512
+# What crosses a network, about, while an ensemble starts and ends, and from a fault until everybody serves again.
+ROUND_TRIPS_UP, ROUND_TRIPS_OUTAGE = 15, 12
 
 
 TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(1.0, 0.5), "full": Timing(3.0, 1.0)}
@@ -111,12 +128,16 @@ def _latency_points(timing: Timing, rounds: int) -> tuple[Point, ...]:
 
 
 def profile(name: str, only: Collection[str] = ()) -> Profile:
-    """The profile, or what it holds of what was asked for; by default only `full` measures `speed`.
+    """The profile, or what it holds of what was asked for; by default only `full` measures `speed` and `network`.
 
     `only` are suites, or families of points: `speed/bar` are `bar/...` of the suite speed, with the jobs beside them.
     """
-    wanted = only or (SUITES if name == "full" else tuple(suite for suite in SUITES if suite != "speed"))
-    parts = [part for part in (_grid(name), _speed(name)) if any(is_asked(point, wanted) for point in part.points)]
+    wanted = only or (SUITES if name == "full" else tuple(suite for suite in SUITES if suite not in BY_NAME))
+    parts = [
+        part
+        for part in (_grid(name), _speed(name), _network(name))
+        if any(is_asked(point, wanted) for point in part.points)
+    ]
     points = tuple(point for part in parts for point in part.points if is_asked(point, wanted))
     ids = {point.id for point in points}
     return Profile(
@@ -139,8 +160,8 @@ def family_of(step: Point | Job) -> str:
 
 
 def families() -> list[str]:
-    """Those of `speed`: the other suites are families already."""
-    return sorted({family_of(point) for name in PROFILES for point in _speed(name).points})
+    """Those of `speed` and `network`: the other suites are families already."""
+    return sorted({family_of(point) for name in PROFILES for part in (_speed, _network) for point in part(name).points})
 
 
 def _grid(name: str) -> Profile:
@@ -153,6 +174,13 @@ def _speed(name: str) -> Profile:
     return Profile(
         name=name, budget_s=SPEED_BUDGETS_S[name], rounds_least=SPEED_ROUNDS_LEAST[name], rounds_most=None,
         points=speed_points(name), jobs=speed_jobs(name),
+    )  # fmt: skip
+
+
+def _network(name: str) -> Profile:
+    return Profile(
+        name=name, budget_s=NETWORK_BUDGETS_S[name], rounds_least=NETWORK_ROUNDS_LEAST[name], rounds_most=None,
+        points=network_points(name),
     )  # fmt: skip
 
 
@@ -180,13 +208,25 @@ def ids_of(suite: str) -> list[str]:
 def estimate_s(point: Point, values: int) -> float:
     """Seconds that one pyperf run of the point takes on two cores; a first guess, corrected while measuring."""
     servers = point.settings.voters + point.settings.observers
-    overhead = 0.6  # interpreters, pyperf
+    overhead, round_trip_s = 0.6, longest_round_trip_s(point.settings)  # interpreters, pyperf
     up_s = 0.15 + 0.06 * servers if point.settings.target == "own" else 2.0 + 0.3 * servers  # and down again
+    up_s += ROUND_TRIPS_UP * round_trip_s
     if point.settings.fault is not None:
         outage = 0.45 if point.settings.fault == "crash" else 1.2  # and until everybody serves again
+        outage += ROUND_TRIPS_OUTAGE * round_trip_s
         return overhead + up_s + values * outage
     load_s = point.settings.warmup + point.settings.seconds
     if point.settings.target != "own":
         return overhead + values * (up_s + load_s * 1.2)
-    verification = 2.0 if point.settings.reads == 1.0 else 0.5 if point.settings.outstanding > 1 else 0.1
+    many = 2.0 if point.settings.reads == 1.0 else 0.5
+    verification = many if point.settings.outstanding > 1 else 0.1
     return overhead + values * (up_s + load_s * (1 + verification))
+
+
+@functools.cache  # a plan asks for every round of every point
+def longest_round_trip_s(settings: Settings) -> float:
+    """Between any two processes of it; 0 without a network."""
+    network, places = network_of_settings(settings), set(sites_of(settings).values())
+    if network is None:
+        return 0.0
+    return max(network.rtt_ms(one, other) for one in places for other in places) / 1e3

@@ -28,6 +28,7 @@ MODULES = {
     "write-latency": "lab.bench.write_latency",
     "read-scaling": "lab.bench.read_scaling",
     "speed": "lab.bench.speed",
+    "network": "lab.bench.network",
 }
 FORWARDED = ("point", "records", "round", "data_dir")  # options that pyperf's manager hands to its workers
 

@@ -7,9 +7,11 @@ from lab.bench.command import within
 from lab.bench.grid import BUDGETS_S, find_point, planned_s, profile
 from lab.bench.knob_grid import knob_points
 from lab.bench.limits import SettingsError, check_failover, check_settings
+from lab.bench.network_grid import LINKS, NETWORK_BUDGETS_S, network_points
+from lab.bench.networks import layout_of_settings
 from lab.bench.peer_grid import peer_points
 from lab.bench.plan import Plan
-from lab.bench.point import LOOPS, PROFILES, SUITES
+from lab.bench.point import BY_NAME, LOOPS, PROFILES, SUITES
 from lab.bench.speed_grid import SPEED_BUDGETS_S
 
 GRID = ("election", "write-latency", "read-scaling")  # the suites that compare ensembles
@@ -64,7 +66,7 @@ EXPECTED = {  # profile: id -> (rounds, values)
 def test_a_profile_is_the_table(name):
     assert {point.id: (point.rounds, point.values) for point in profile(name, GRID).points} == EXPECTED[name]
     by_default = {point.suite for point in profile(name).points}
-    assert by_default == ({*GRID, "speed"} if name == "full" else set(GRID))
+    assert by_default == ({*GRID, *BY_NAME} if name == "full" else set(GRID))
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -156,6 +158,66 @@ def test_the_plan_fits_its_budget(name):
     assert planned_s(speed.points) + sum(job.seconds * job.rounds for job in speed.jobs) < SPEED_BUDGETS_S[name] * 1.1
     assert BUDGETS_S["smoke"] <= 60
     assert BUDGETS_S["quick"] <= 360
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_point_of_network_is_possible_and_its_id_says_what_it_is(name):
+    points = network_points(name)
+    assert len({point.id for point in points}) == len(points)
+    for point in points:
+        settings = point.settings
+        if settings.fault is not None:
+            check_failover(settings)
+        else:
+            check_settings(settings)
+        match point.id.split("/"):
+            case ["transport", link, "writes" | "reads", load]:
+                assert {field: getattr(settings, field) for field in LINKS[link]} == LINKS[link]
+                assert (settings.network, settings.delay_ms, settings.loss) == ("none", 0.0, 0.0)
+                assert settings.clients * settings.outstanding == int(load)
+            case ["loss", loss, "writes", load]:
+                assert (settings.transport, settings.loss, settings.outstanding) == ("udp", float(loss), int(load))
+                assert settings.delay_ms > 0
+            case ["preset", network, "writes", "1"]:
+                assert (settings.transport, settings.network, settings.outstanding) == ("udp", network, 1)
+            case ["outage", network, fault]:
+                assert (settings.transport, settings.network, settings.fault) == ("udp", network, fault)
+            case ["far", way, "reads" | "writes" | "near" as load, _]:
+                assert (settings.voters, settings.observers) == {
+                    "leader": (3, 0), "observer": (3, 1), "voter": (4, 0)
+                }[way]  # fmt: skip
+                assert settings.attach == ("leader" if way == "leader" or load == "near" else "nearest")
+            case unknown:
+                pytest.fail(f"{unknown} is no point of network")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_far_clients_are_across_the_ocean_from_the_voters_and_near_ones_are_where_the_last_voter_is(name):
+    for point in network_points(name):
+        family, way, load = (*point.id.split("/"), "", "")[:3]
+        if family == "far":
+            layout = layout_of_settings(point.settings)
+            assert layout is not None
+            servers = range(1, point.settings.voters + point.settings.observers + 1)
+            [nearest, *others] = layout.nearest(0, list(servers))
+            if load == "near":
+                assert [nearest, *others] == [point.settings.voters], "who leads first, if it can"
+            elif way == "leader":
+                assert layout.read_ms(0, nearest) > 100
+            else:
+                assert layout.read_ms(0, nearest) < 1
+                assert not others
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_plan_of_network_fits_its_budget(name):
+    assert planned_s(network_points(name)) < NETWORK_BUDGETS_S[name] * 1.1
+    assert NETWORK_BUDGETS_S["smoke"] <= 25
+    assert NETWORK_BUDGETS_S["quick"] <= 500
+
+
+def test_a_family_of_network_can_be_asked_for():
+    assert {point.id.split("/")[0] for point in profile("quick", ("network/loss",)).points} == {"loss"}
 
 
 def test_only_smoke_may_have_a_single_round():

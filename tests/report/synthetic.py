@@ -12,6 +12,7 @@ import orjson
 from hdrh.histogram import HdrHistogram
 
 from lab.bench.knob_grid import knob_points
+from lab.bench.network_grid import network_points
 from lab.bench.point import Point
 from lab.bench.record import (
     Checks,
@@ -25,6 +26,7 @@ from lab.bench.record import (
     Settings,
     TrialRecord,
 )
+from lab.report.rows.distance import layout_of
 
 MACHINE = Machine(
     id="5f0c1d2e", cpu="Example CPU @ 3.0 GHz", cores=2, memory_gb=8.0, kernel="Linux 6.1.0", python="3.11.2",
@@ -42,6 +44,9 @@ KNOB_FACTORS = {
     ("pipeline", "1x1"): 10.0, ("pipeline", "0x1"): 3.0, ("pipeline", "4x1"): 4.0, ("pipeline", "1x4096"): 1.6,
     ("leader-serves", "no"): 1.4, ("placement", "together"): 0.5, ("placement", "leader-alone"): 1.3,
 }  # fmt: skip
+
+
+LINK_FACTORS = {"shm": 1.0, "udp": 1.6}
 
 
 class World:
@@ -90,6 +95,47 @@ class World:
         us = KNOB_US[settings.durability] * (1 + 20 / load) * (1 - 0.8 * settings.reads)
         us *= KNOB_FACTORS.get((name, value), 1.0) * self._noise() * self.slowdown
         return self.trial("speed", settings, point.id, round_, 1e6 / us, us * load)
+
+    def linked(self, point: Point, round_: int) -> Record:
+        """A point of `network`: UDP takes half as much again, a network its round trips, loss its share."""
+        settings = point.settings
+        if settings.fault is not None:
+            return self.distant_failover(point, round_)
+        load = settings.clients * settings.outstanding
+        us = (5.0 + 100 / load) * (1 - 0.7 * settings.reads) * LINK_FACTORS[settings.transport] * self._noise()
+        us *= (1.15 if settings.sealed else 1.0) * (0.8 if settings.udp_mtu > 1400 else 1.0)
+        us = max(us, (self._round_trips_us(settings) + us * load) / load) * (1 + 6 * settings.loss)
+        trial = self.trial("network", settings, point.id, round_, 1e6 / us, us * load)
+        if settings.transport != "udp":
+            return trial
+        leads = [msgspec.structs.replace(server, role=_role(server.id, settings)) for server in trial.servers]
+        stats = {"datagrams_sent": 10 * trial.writes, "retransmitted": round(10.5 * trial.writes * settings.loss)}
+        return msgspec.structs.replace(trial, servers=leads, network_stats=stats)
+
+    def _round_trips_us(self, settings: Settings) -> float:
+        """What the network alone takes; the last voter leads."""
+        layout = layout_of(settings)
+        if layout is None:
+            return 0.0
+        leader = server = settings.voters
+        if settings.attach == "nearest":
+            [server] = layout.nearest(0, range(1, settings.voters + settings.observers + 1))
+        return 1_000 * (layout.read_ms(0, server) if settings.reads else layout.write_ms(0, server, leader))
+
+    def distant_failover(self, point: Point, round_: int) -> FailoverRecord:
+        """As on one host, and each phase a round trip or two."""
+        settings = point.settings
+        record = self.failover(3, 0, settings.fault or "", round_, point.values_in(round_))
+        layout = layout_of(settings)
+        round_trip_ms = 0.0 if layout is None else layout.quorum_ms(settings.voters)
+        phases = {phase: [ms + (round_trip_ms if phase != "detection" else 0.0) for ms in values]
+                  for phase, values in record.phases_ms.items()}  # fmt: skip
+        return msgspec.structs.replace(
+            record, suite="network", phases_ms=phases,
+            settings=msgspec.structs.replace(settings, repeats=point.values_in(round_), seed=round_),
+            outage_ms=[sum(values) for values in zip(*phases.values(), strict=True)],
+            pyperf=PyperfLink(benchmark=point.id, round=round_, value=0),
+        )  # fmt: skip
 
     def trial(self, suite: str, settings: Settings, benchmark: str, round_: int, ops: float, us: float) -> TrialRecord:
         seconds = settings.seconds
@@ -142,6 +188,10 @@ class World:
         return np.where(slow, body * self.numbers.uniform(3, 12, 3_000), body)
 
 
+def _role(server: int, settings: Settings) -> str:
+    return "leader" if server == settings.voters else "follower" if server < settings.voters else "observer"
+
+
 class Numbers(msgspec.Struct, frozen=True):
     """A row of a figure's."""
 
@@ -153,6 +203,13 @@ def knobs(world: World | None = None, profile: str = "quick", rounds: int = 3) -
     """What the suite `speed` measures of knobs."""
     world = world or World()
     return [world.knob(point, round_) for round_ in range(rounds) for point in knob_points(profile)]
+
+
+def networks(world: World | None = None, profile: str = "quick", rounds: int = 3) -> list[Record]:
+    """What the suite `network` measures."""
+    world = world or World()
+    return [world.linked(point, round_) for round_ in range(rounds) for point in network_points(profile)
+            if round_ < point.rounds]  # fmt: skip
 
 
 def smoke(world: World | None = None) -> list[Record]:

@@ -13,14 +13,14 @@ TITLE = "Where the outage goes"
 LABEL_FROM = 0.055  # share of the widest bar that a number needs
 
 
-def draw(rows: Sequence[PhaseRow]) -> Figure:
+def draw(rows: Sequence[PhaseRow], title: str = TITLE) -> Figure:
     """One panel a fault, one bar a configuration.  x: median of each phase, stacked; mark: median of the outage."""
     faults = list(dict.fromkeys(row.fault for row in rows))
     names = {fault: list(dict.fromkeys(r.configuration for r in rows if r.fault == fault)) for fault in faults}
     bars = [len(names[fault]) for fault in faults]
     figure, axes = new_figure(1.15 + 0.72 * len(faults) + 0.36 * sum(bars), len(faults), stacked=True,
                               heights=[n + 0.6 for n in bars])  # fmt: skip
-    caption(figure, TITLE, _notes(rows))
+    caption(figure, title, _notes(rows))
     for fault, ax in zip(faults, axes, strict=True):
         _panel(ax, [row for row in rows if row.fault == fault], names[fault])
         ax.set_title(f"{fault} of the leader")

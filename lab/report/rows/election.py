@@ -84,7 +84,7 @@ def phase_rows(run: Run) -> list[PhaseRow]:
 
 def outage_effects(run: Run) -> list[OutageEffect]:
     found = []
-    points = group_failovers(run.failovers)
+    points = _points(run)
     for fault in sorted({p.settings.fault or "" for p in points}):
         here = [p for p in points if (p.settings.fault or "") == fault]
         alone = [p for p in here if p.settings.observers == 0] or here
@@ -111,7 +111,12 @@ def _effect(fault: str, point: FailoverPoint, baseline: FailoverPoint) -> Outage
     )  # fmt: skip
 
 
+def _points(run: Run) -> list[FailoverPoint]:
+    """But for those of `network`, which are about distance and have a section of their own."""
+    return group_failovers(record for record in run.failovers if record.suite != "network")
+
+
 def _named(run: Run) -> list[tuple[FailoverPoint, str]]:
-    points = group_failovers(run.failovers)
+    points = _points(run)
     names = distinguish([p.settings for p in points], also=["voters", "fault"]) if points else []
     return list(zip(points, names, strict=True))

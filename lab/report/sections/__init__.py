@@ -7,7 +7,23 @@ from collections.abc import Callable
 
 from lab.report.reading import Run
 from lab.report.section import Section
-from lab.report.sections import anatomy, budget, curves, knobs, large_trees, light, parts, peers, relays, speed
+from lab.report.sections import (
+    anatomy,
+    budget,
+    curves,
+    distance,
+    distant_outages,
+    far,
+    knobs,
+    large_trees,
+    light,
+    loss,
+    parts,
+    peers,
+    relays,
+    speed,
+    transports,
+)
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     speed.section,
@@ -20,6 +36,11 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     parts.section,
     knobs.section,
     relays.section,
+    transports.section,
+    loss.section,
+    distance.section,
+    distant_outages.section,
+    far.section,
 )
 
 

@@ -1,0 +1,221 @@
+"""Links and distances: rows, words and figures of the suite `network`."""
+
+import msgspec
+import pytest
+import synthetic
+from matplotlib.text import Text
+
+from lab.bench.network_grid import LINKS, LOSSES, PRESETS
+from lab.bench.record import ServerUse
+from lab.report.about import threats
+from lab.report.build import build_report
+from lab.report.compare import compare_by, compare_runs
+from lab.report.rows.distance import distance_rows
+from lab.report.rows.distant_outages import distant_outages, distant_phases
+from lab.report.rows.far import far_rows
+from lab.report.rows.loss import loss_rows
+from lab.report.rows.transports import transport_rows
+from lab.report.sections import distance, far, loss, sections, transports
+from lab.report.sections import distant_outages as outages
+from lab.report.style import styled
+from lab.report.verdicts import findings
+
+SECTIONS = (transports, loss, distance, outages, far)
+
+
+@pytest.fixture(scope="module")
+def records():
+    return {profile: synthetic.networks(profile=profile, rounds=rounds)
+            for profile, rounds in (("smoke", 1), ("quick", 3), ("full", 3))}  # fmt: skip
+
+
+@pytest.fixture
+def run(run_of, records):
+    return run_of(records["quick"])
+
+
+def of_family(records, family):
+    return [record for record in records if record.pyperf.benchmark.startswith(f"{family}/")]
+
+
+def test_udp_is_held_against_shared_memory_under_the_same_load_of_the_same_round(run):
+    rows = transport_rows(run)
+    loads = ["writes, 256 outstanding", "writes, 1 outstanding", "reads, 256 outstanding"]
+    links = ["shared memory", "UDP", "UDP, sealed", "UDP, datagrams of 60,000 bytes"]
+    assert [(row.load, row.links) for row in rows] == [(load, link) for load in loads for link in links]
+    for row in rows:
+        expected = {"shared memory": 1.0, "UDP": 1 / 1.6, "UDP, sealed": 1 / (1.6 * 1.15)}
+        if row.links in expected:
+            assert row.relative == pytest.approx(expected[row.links], rel=0.1)
+            assert row.is_base == (row.links == "shared memory")
+    assert len(LINKS) == len(links)
+
+
+def test_without_shared_memory_there_is_nothing_to_hold_udp_against(run_of, records):
+    kept = [r for r in of_family(records["quick"], "transport") if r.settings.transport == "udp"]
+    assert transports.section(run_of(kept)) is None
+
+
+def test_loss_is_held_against_no_loss_and_says_what_was_sent_again(run):
+    rows = loss_rows(run)
+    assert [(row.load, row.loss) for row in rows] == [
+        (load, share) for load in ("256 outstanding", "1 outstanding") for share in LOSSES["quick"]
+    ]
+    for row in rows:
+        assert row.relative == pytest.approx(1 / (1 + 6 * row.loss), rel=0.1)
+        assert row.resent == pytest.approx(1.05 * row.loss, abs=0.01)
+
+
+def test_loss_without_a_lossless_trial_is_not_shown(run_of, records):
+    assert loss.section(run_of([r for r in of_family(records["quick"], "loss") if r.settings.loss])) is None
+
+
+def test_a_network_s_floor_is_the_client_s_and_the_quorum_s_round_trip(run):
+    rows = {row.network: row for row in distance_rows(run)}
+    assert list(rows) == list(PRESETS["quick"])
+    assert rows["none"].floor is None
+    floors = {name: row.floor for name, row in rows.items() if row.floor is not None}
+    assert floors == pytest.approx({"lan": 180, "zones": 2_270, "regions": 19_090, "oceans": 91_090})
+    assert [rows[name].leader_site for name in ("zones", "regions", "oceans")] == ["zone-3", "washington", "washington"]
+    assert all(row.beyond > 0 for row in rows.values() if row.floor)
+
+
+def test_trials_that_another_site_led_are_left_out_and_counted(run_of, records):
+    moved = [
+        led_by(record, 1) if record.pyperf.round == 0 else record for record in of_family(records["quick"], "preset")
+    ]
+    rows = {row.network: row for row in distance_rows(run_of(moved))}
+    assert (rows["zones"].n, rows["zones"].elsewhere) == (2, 1)
+    assert (rows["lan"].n, rows["lan"].elsewhere) == (3, 0), "it has one site"
+
+
+def led_by(record, leader):
+    def use(server: ServerUse) -> ServerUse:
+        return msgspec.structs.replace(server, role="leader" if server.id == leader else "follower")
+
+    return msgspec.structs.replace(record, servers=[use(server) for server in record.servers])
+
+
+def test_a_network_that_has_changed_since_has_no_floor_here(run_of, records):
+    changed = [
+        msgspec.structs.replace(r, settings=msgspec.structs.replace(r.settings, network_digest="0badcafe"))
+        for r in of_family(records["quick"], "preset") if r.settings.network == "zones"
+    ]  # fmt: skip
+    [row] = distance_rows(run_of(changed))
+    assert (row.floor, row.leader_site) == (None, "")
+
+
+def test_outages_are_told_by_network_and_fault_and_are_not_those_of_one_host(run):
+    found = [(row.network, row.fault, row.n) for row in distant_outages(run)]
+    assert found == [(network, fault, 6) for fault in ("crash", "partition")
+                     for network in ("none", "zones", "oceans")]  # fmt: skip
+    assert {row.shape for row in distant_phases(run)} == {"none", "zones", "oceans"}
+    assert not [finding for finding in findings(run) if finding.topic == "Elections"]
+
+
+def test_far_clients_are_compared_by_whom_they_are_attached_to(run):
+    rows = {(row.metric, row.way): row for row in far_rows(run)}
+    assert {way for _, way in rows} == {"leader", "observer", "voter"}
+    assert rows["far reads, p50", "leader"].floor_us == pytest.approx(185_000)
+    assert rows["far reads, p50", "observer"].floor_us == pytest.approx(90)
+    assert rows["far writes, p50", "observer"].floor_us == pytest.approx(90 + 185_000 + 1_940)
+    assert rows["near writes, p50", "observer"].floor_us == rows["near writes, p50", "leader"].floor_us
+    assert rows["near writes, p50", "voter"].floor_us > rows["near writes, p50", "leader"].floor_us
+    assert rows["far reads/s", "observer"].relative > 100
+    assert {row.far_site for row in rows.values()} == {"sydney"}
+
+
+@pytest.mark.parametrize("module", SECTIONS, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_a_run_of_something_else_has_no_such_section(module, loaded):
+    assert module.section(loaded["quick"]) is None
+
+
+@pytest.mark.parametrize("module", SECTIONS, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_what_was_not_verified_is_not_shown(module, run_of, records):
+    assert module.section(run_of([msgspec.structs.replace(r, verified=False) for r in records["quick"]])) is None
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "full"])
+@pytest.mark.parametrize("module", SECTIONS, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_a_figure_says_transport_load_and_n_and_no_text_is_cut(module, profile, run_of, records):
+    section = module.section(run_of(records[profile]))
+    assert section.sentences
+    [figure] = section.figures
+    with styled():
+        drawn = figure.draw(figure.rows)
+        drawn.canvas.draw()
+        page, renderer = drawn.bbox, drawn.canvas.get_renderer()
+        texts = [text for text in drawn.findobj(Text) if text.get_text().strip() and text.get_visible()]
+        boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if id(text) not in hidden(drawn)]
+    said = "\n".join(text.get_text() for text in texts)
+    assert figure.title in said
+    assert "n = " in said
+    assert "udp" in said or "UDP" in said
+    assert [text for text, box in boxes
+            if min(box.x0, box.y0) < -1 or box.x1 > page.x1 + 1 or box.y1 > page.y1 + 1] == []  # fmt: skip
+
+
+def hidden(figure):
+    """Tick labels beyond the limits, and axes that are not drawn."""
+    ids = {id(text) for ax in figure.axes if not ax.get_visible() for text in ax.findobj(Text)}
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        ids |= {id(tick.label1) for tick in (*axis.majorTicks, *axis.minorTicks) if not low <= tick.get_loc() <= high}
+    return ids
+
+
+def test_the_report_has_every_figure_with_its_rows(tmp_path, records):
+    folder = synthetic.write_run(tmp_path / "networks", records["quick"])
+    markdown = build_report(folder, tmp_path / "reports").paths[1].read_text()
+    for name in ("transports", "loss", "distance", "distance-outages", "far"):
+        assert f"figures/{name}.svg" in markdown
+        assert (tmp_path / "reports" / "networks" / "figures" / f"{name}.csv").stat().st_size > 100
+    assert "Links and distances" in markdown
+    assert "network oceans" in markdown
+
+
+def test_a_run_with_networks_says_whose_they_are(run, loaded):
+    scope = findings(run)[-1].sentences[-1]
+    assert scope.startswith("Not shown: real networks (delay and loss are the lab's own) and separate machines.")
+    assert findings(loaded["quick"])[-1].sentences[-1].startswith("Not shown: networks and separate machines.")
+
+
+def test_threats_say_what_the_links_have_not(run_of, records, loaded):
+    shm = "Shared-memory links have no network's delay, loss or bandwidth"
+    both = "Shared-memory and loopback UDP links have no network's delay, loss or bandwidth"
+    own = "Networks are the lab's own"
+    for run, wanted in (
+        (loaded["quick"], [shm]),
+        (run_of(of_family(records["quick"], "transport")), [both]),
+        (run_of(of_family(records["quick"], "loss")), [own]),
+        (run_of(records["quick"]), [both, own]),
+    ):
+        said = [text for text in threats(run) if text.startswith(("Shared", "Loopback", "Networks"))]
+        assert [text.startswith(start) for text, start in zip(said, wanted, strict=True)] == [True] * len(wanted)
+
+
+def test_transports_and_networks_can_be_compared_within_a_run(run):
+    by_transport = compare_by(run, "transport")
+    assert {row.metric for row in by_transport.rows} >= {"throughput", "write p50"}
+    assert any("udp" in row.configuration and row.configuration.endswith("/ shm")
+               for row in by_transport.rows)  # fmt: skip
+    by_network = compare_by(run, "network")
+    names = " ".join(row.configuration for row in by_network.rows)
+    for network in ("network zones", "network oceans", "1 % of datagrams lost"):
+        assert network in names
+    assert "digest" not in names
+    assert "seconds" not in names
+
+
+def test_runs_over_different_links_share_no_point(run_of, records):
+    shm, udp = ([r for r in of_family(records["quick"], "transport") if r.settings.transport == transport]
+                for transport in ("shm", "udp"))  # fmt: skip
+    assert compare_runs(run_of(shm), run_of(shm)).rows
+    with pytest.raises(Exception, match="share no verified configuration"):
+        compare_runs(run_of(shm), run_of(udp))
+
+
+def test_sections_of_the_network_come_in_one_order(run):
+    assert [section.name for section in sections(run)] == [
+        "transports", "loss", "distance", "distance-outages", "far",
+    ]  # fmt: skip
