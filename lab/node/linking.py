@@ -6,8 +6,10 @@ What datagrams take is imported only where links carry them: a server is to look
 import socket
 
 from lab.node.config import DeathDetection, NodeConfig, Silence
+from lab.node.errors import NodeError
 from lab.node.links import NodeLinks
 from lab.transport.bell import Bell
+from lab.transport.errors import SealError
 from lab.transport.waiter import Waiter
 
 
@@ -41,7 +43,10 @@ def _open_datagram_links(config: NodeConfig, bell: Bell, bound: socket.socket | 
         )
         for dead_after_ns in (silence.peer_dead_after_ns, silence.client_dead_after_ns)
     )
-    port = Port(bound, config.udp_key)
+    try:
+        port = Port(bound, config.udp_key)
+    except SealError as error:
+        raise NodeError(str(error)) from error
     waiter = PortWaiter(bell, port, config.wait)
     return waiter, DatagramLinks(
         waiter,

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from lab.transport.carriers import Carrier, RingCarrier
 from lab.transport.guard import Guard
+from lab.transport.seal import Seal, check_bind
 from lab.transport.udp import Address, UdpSocket
 
 if TYPE_CHECKING:
     from lab.transport.association import Association
-    from lab.transport.seal import Seal
     from lab.transport.shaping import Shaper
 
 PREFIX_BYTES = 8
@@ -53,12 +53,6 @@ def _nothing() -> None:
     """Nobody waits for this association any more."""
 
 
-def _make_seal(key: bytes) -> "Seal":
-    from lab.transport.seal import Seal  # hashlib and hmac: 3 ms of a server's start, which most do without
-
-    return Seal(key)
-
-
 class Port:
     """Nothing here blocks.  One turn of a process: `receive`, its own work, `flush`, then wait until `deadline_ns`."""
 
@@ -68,10 +62,15 @@ class Port:
         key: bytes,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Takes over the socket.  With a `key` (32 bytes) everything over it carries a tag; rings carry none."""
+        """Takes over the socket.  With a `key` (32 bytes) everything over it carries a tag; rings carry none.
+
+        Raises SealError for a socket that is bound beyond loopback if there is no key; it stays the caller's then.
+        """
+        if isinstance(bound, socket.socket):
+            check_bind(bound.getsockname()[0], key)
         self._guard = Guard(bound) if isinstance(bound, socket.socket) else None
         self._udp = UdpSocket(bound) if isinstance(bound, socket.socket) else bound
-        self._seal = _make_seal(key) if key else None
+        self._seal = Seal(key) if key else None
         self._clock = clock
         self._members: list[_Member] = []
         self._by_prefix: dict[bytes, _Member] = {}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lab.transport.carriers import RingCarrier, UdpCarrier
+from lab.transport.errors import SealError
 from lab.transport.port import BURSTS_MAX, READS_MAX, Port
 from lab.transport.seal import Seal
 from lab.transport.udp import UdpSocket, bind_udp
@@ -173,6 +174,13 @@ def test_everything_sent_carries_a_tag(sealed):
     sealed.port.flush()
     sealed.port.remove(one)
     assert [seal.open(datagram) for datagram in sealed.sent()] == [b"first", b"second", b"close of " + A]
+
+
+def test_socket_that_others_can_send_to_is_refused_without_a_key():
+    with bind_udp("0.0.0.0") as bound:
+        with pytest.raises(SealError, match=r"cannot bind 0\.0\.0\.0 without a key"):
+            Port(bound, b"")
+        Port(bound, KEY).close()
 
 
 def test_prefixes_that_change_count_from_the_next_datagram_on(bench):
