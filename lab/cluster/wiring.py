@@ -26,7 +26,7 @@ from lab.transport.seal import draw_key
 from lab.transport.shm import CLIENT_CHANNELS, DATAGRAM_CHANNELS, PEER_CHANNELS, create_link_memory
 from lab.transport.udp import bind_udp
 
-SEND_TIMEOUT_S = 5.0
+SEND_TIMEOUT_S = 30.0  # as much as a server may take to start: before that it reads nothing
 PAUSE_S = 0.001
 LOOPBACK = "127.0.0.1"
 
