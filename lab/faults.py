@@ -7,7 +7,7 @@ import msgspec
 
 DELAY_MS_MAX = 60_000.0
 SIGMA_MAX = 5.0  # a lognormal that is wider is no network any more
-SAMPLES_MAX = 4_096  # of an empirical delay: a shape travels to a process in one control record
+SAMPLES_MAX = 1_000  # of an empirical delay: a shape travels in a control record, to a process that may be frozen
 BYTES_PER_S_MAX = 1e12
 QUEUE_BYTES_MIN = 1 << 16  # room for one datagram, whatever its size
 QUEUE_BYTES_MAX = 1 << 30

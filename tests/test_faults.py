@@ -23,7 +23,7 @@ NAN = float("nan")
     (Uniform, {"low_ms": 3, "high_ms": 2}, "high_ms: 2, allowed: 3 to 60,000"),
     (Normal, {"mean_ms": 1, "sd_ms": NAN}, "sd_ms: nan, allowed: 0 to 60,000"),
     (LogNormal, {"median_ms": 1, "sigma": 9}, "sigma: 9, allowed: 0 to 5"),
-    (Empirical, {"samples_ms": ()}, "samples_ms: 0 of them, allowed: 1 to 4,096"),
+    (Empirical, {"samples_ms": ()}, "samples_ms: 0 of them, allowed: 1 to 1,000"),
     (Empirical, {"samples_ms": (1.0, 1e9)}, "samples_ms: 1000000000.0, allowed: 0 to 60,000"),
 ])  # fmt: skip
 def test_wrong_values(make: Any, fields: dict[str, Any], line: str) -> None:

@@ -11,7 +11,7 @@
 
 A link has the fields of `lab.faults.Shape`.  Instead of `delay` it may have `rtt_ms`, of which each way takes half, and
 `jitter = {median_ms, sigma}`, the part of that which varies (lognormal).  An empirical delay may name a `file` of
-milliseconds, one a line, which is looked for beside the TOML file.
+milliseconds, one a line, which is looked for beside the TOML file; of many, SAMPLES_MAX are kept, evenly in order.
 """
 
 import tomllib
@@ -229,15 +229,22 @@ def _with_samples(where: str, folder: Path, delay: object) -> object:
         return delay
     path = folder / str(delay["file"])
     lines = [line for line in _text(where, path).splitlines() if line.strip()]
-    if not 0 < len(lines) <= SAMPLES_MAX:
-        raise NetworkError(f"{where}: {path}: {len(lines):,} lines, allowed: 1 to {SAMPLES_MAX:,}")
+    if not lines:
+        raise NetworkError(f"{where}: {path}: no lines, allowed: milliseconds, one a line")
     samples = []
     for number, line in enumerate(lines, 1):
         try:
             samples.append(float(line))
         except ValueError as error:
             raise NetworkError(f"{where}: {path}: line {number}: found {line!r}, allowed: milliseconds") from error
-    return {**{field: value for field, value in delay.items() if field != "file"}, "samples_ms": samples}
+    kept = {field: value for field, value in delay.items() if field != "file"}
+    return {**kept, "samples_ms": samples if len(samples) <= SAMPLES_MAX else _thinned(samples)}
+
+
+def _thinned(samples: list[float]) -> list[float]:
+    """SAMPLES_MAX of them, evenly spaced in order, the least and the greatest included."""
+    ordered, last = sorted(samples), len(samples) - 1
+    return [ordered[round(place * last / (SAMPLES_MAX - 1))] for place in range(SAMPLES_MAX)]
 
 
 def _in_our_words(error: msgspec.ValidationError) -> str:

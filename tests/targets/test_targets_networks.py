@@ -95,6 +95,8 @@ def test_a_link_is_reshaped_while_it_is_used_and_becomes_what_it_was(own: Make) 
     target = own(voters=3, transport="udp")
     at = leader(target)
     others = sorted({1, 2, 3} - {at})
+    assert counted(target, "datagrams_sent") > 0
+    assert not any("shaper" in name for status in target.cluster.status().values() for name in status.network)
     with connect(target.connector(0, [at]).text) as client:
         client.create("/a")
 
