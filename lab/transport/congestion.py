@@ -164,12 +164,12 @@ class Congestion:
         """Bytes that may leave at once."""
         window = self.window if self._drains_until is None else self.window // _DRAIN_SHARE
         if self._rtt.base < _UNPACED_RTT_NS:
-            burst = _BURST_BYTES
-        elif now < self.may_send_at:
+            return min(window - in_flight, _BURST_BYTES)
+        saved_ns = now - self.may_send_at
+        if saved_ns < 0:
             return 0
-        else:
-            burst = min(max(self._pace() * _BURST_NS // 1_000_000_000, 10 * self._datagram_bytes), _BURST_BYTES)
-        return min(window - in_flight, burst)
+        burst = max(self._pace() * max(saved_ns, _BURST_NS) // 1_000_000_000, _INITIAL_WINDOW * self._datagram_bytes)
+        return min(window - in_flight, burst, _BURST_BYTES)
 
     def _pace(self) -> int:
         """Bytes per second."""
@@ -178,7 +178,8 @@ class Congestion:
 
     def on_sent(self, sent_bytes: int, now: int) -> None:
         if self._rtt.base >= _UNPACED_RTT_NS:
-            # who is late by less than a burst makes up for it: timers are; and what was set before the round trip was
+            # who sent little for a while may send as much at once as a window; what was set before the round trip was
             # known holds for a round trip at most
-            begin = min(max(self.may_send_at, now - _BURST_NS), now + self._rtt.smoothed)
+            saved_ns = min(self._rtt.smoothed, _BURST_BYTES * 1_000_000_000 // self._pace())
+            begin = min(max(self.may_send_at, now - saved_ns), now + self._rtt.smoothed)
             self.may_send_at = begin + sent_bytes * 1_000_000_000 // self._pace()

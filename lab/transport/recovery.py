@@ -50,8 +50,12 @@ class Rtt:
         self.smoothed += (sample_ns - self.smoothed) // 8
 
     def probe_after(self) -> int:
-        """After so long without an answer it is asked for (RFC 9002, 6.2.1)."""
-        return max(self.smoothed + max(4 * self.variation, GRANULARITY_NS) + ACK_DELAY_NS, _PROBE_MIN_NS)
+        """After so long without an answer it is asked for: as RFC 9002, 6.2.1 has it, but within two round trips.
+
+        Where they vary much, four variations are long, and a probe is one datagram (RFC 8985, 7.2).
+        """
+        wait = min(max(4 * self.variation, GRANULARITY_NS), max(self.smoothed, GRANULARITY_NS))
+        return max(self.smoothed + wait + ACK_DELAY_NS, _PROBE_MIN_NS)
 
 
 class Record:
@@ -108,6 +112,7 @@ class Recovery:
         self.rtt = rtt
         self.next_number = 1
         self.largest_acked = 0
+        self._told_to = 0  # up to which it was told of all numbers whether they have arrived
         self.in_flight = 0  # bytes of datagrams
         self.lost_at: int | None = None  # when the oldest record counts as lost though few later ones arrived
         self._records: list[Record] = []  # in flight, by number
@@ -135,8 +140,11 @@ class Recovery:
         self.in_flight += record.size
         return first
 
-    def on_ack(self, newest: Range, older: list[Range], delay_ns: int, now: int) -> None:
-        """The other end has these numbers, of which the largest is below `next_number`."""
+    def on_ack(self, newest: Range, older: list[Range] | None, delay_ns: int, now: int) -> None:
+        """The other end has these numbers, of which the largest is below `next_number`.
+
+        `older` is None if there was no room to tell them: what is below `newest` may or may not have arrived.
+        """
         self.acked_bytes = self.lost_bytes = self.spurious = 0
         self.sampled = False
         first, last = newest
@@ -158,13 +166,15 @@ class Recovery:
             self._acknowledge(newest)
         if self._given_up:
             self._find_spurious(newest)
-        if older:
-            self._on_older(older)
+        if older is not None:
+            self._told_to = self.largest_acked
+            if older:
+                self._on_older(older)
         if self.acked_bytes:
             self.in_flight -= self.acked_bytes
             self.probes = 0
         self.lost_at = None
-        if self._given_up or (records and records[0].first < self.largest_acked):
+        if self._given_up or (records and records[0].first < self._told_to):
             self.detect_lost(now)
 
     def _on_older(self, ranges: list[Range]) -> None:
@@ -227,15 +237,16 @@ class Recovery:
         self.lost_at = None
         self._given_up.forget(now - self.rtt.smoothed)
         records = self._records
-        if not records or records[0].first >= self.largest_acked:
+        told_to = self._told_to
+        if not records or records[0].first >= told_to:
             return
         rtt = self.rtt
         lost_after = max(self._patience * max(rtt.smoothed, rtt.latest) // 8, GRANULARITY_NS)
         sent_before = now - lost_after
-        number_up_to = self.largest_acked - self._threshold
+        number_up_to = told_to - self._threshold
         kept: list[Record] = []
         index = 0
-        while index < len(records) and records[index].first < self.largest_acked:
+        while index < len(records) and records[index].first < told_to:
             record = records[index]
             index += 1
             if record.sent > sent_before and record.last > number_up_to:
@@ -262,12 +273,15 @@ class Recovery:
             return None
         return self._records[-1].sent + (self.rtt.probe_after() << min(self.probes, _BACKOFF_MAX))
 
-    def probe(self) -> bool:
-        """Have the oldest datagram in flight sent again, under a new number; False if there is no data in it.
+    def probe(self) -> int:
+        """Have the oldest datagrams in flight sent again, under new numbers; returns how many, 0 if none has data.
 
-        That says nothing about the network's load: it is not counted as lost.
+        That says nothing about the network's load: they are not counted as lost.
         """
         self.probes += 1
+        return sum(self._probe_oldest() for _ in range(1 if self.probes == 1 else 2))
+
+    def _probe_oldest(self) -> bool:
         records = self._records
         for index, record in enumerate(records):
             if record.stretch is None:
@@ -278,6 +292,6 @@ class Recovery:
                 del records[index]
             self.in_flight -= record.size
             if record.stream is not None and record.stretch is not None:
-                record.stream.lost.appendleft(record.stretch)
+                record.stream.lost.append(record.stretch)
             return True
         return False

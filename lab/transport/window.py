@@ -154,21 +154,20 @@ class Window:
         ):
             inbound.malformed += 1
             return
-        older: list[Range] = []
+        older: list[Range] | None = None
         if kind <= PING:
             if not inbound.on_numbered(data, kind, channel, number, offset, now):
                 return
         elif kind == CLOSE:
             self.ended = self.ended or "the other end closed the session"
             return
-        elif len(data) > HEADER_BYTES:
-            told = unpack_ranges(data, largest - run + 1)
-            if told is None:
+        else:
+            older = unpack_ranges(data, largest - run + 1)
+            if older is None:
                 inbound.malformed += 1
                 return
-            older = told
         inbound.numbers.raise_floor(floor)
-        if older or largest != self._ack_largest or run != self._ack_run:
+        if older is not None or largest != self._ack_largest or run != self._ack_run:
             self._ack_largest, self._ack_run = largest, run
             self._on_ack((largest - run + 1, largest), older, delay * DELAY_UNIT_NS, now)
         out = self._outs[channel]
@@ -177,7 +176,7 @@ class Window:
             if out.waiting_bytes and out.has_new():
                 self._dirty()
 
-    def _on_ack(self, newest: Range, older: list[Range], delay_ns: int, now: int) -> None:
+    def _on_ack(self, newest: Range, older: list[Range] | None, delay_ns: int, now: int) -> None:
         recovery, congestion = self.recovery, self.congestion
         silence = recovery.probes >= _PROBES_OF_SILENCE
         recovery.on_ack(newest, older, delay_ns, now)
@@ -356,10 +355,8 @@ class Window:
                 self._on_lost()
         probe_at = recovery.probe_at()
         if probe_at is not None and now >= probe_at:
-            if recovery.probe():
-                self._probes_due = 1
-            else:
-                self._ping_wanted = True
+            self._probes_due = recovery.probe()
+            self._ping_wanted = not self._probes_due
 
     def _ping_due(self, now: int) -> bool:
         wanted, self._ping_wanted = self._ping_wanted, False
