@@ -14,8 +14,20 @@ import msgspec
 import pytest
 
 from lab.client.history import ReplicaState, Znode
+from lab.faults import Shape
 from lab.node.config import Durability
-from lab.node.control import Attach, Configure, GetStatus, Inspect, Inspected, Status, Transition, encode_control
+from lab.node.control import (
+    Attach,
+    Command,
+    Configure,
+    GetStatus,
+    Inspect,
+    Inspected,
+    Reshape,
+    Status,
+    Transition,
+    encode_control,
+)
 from lab.service.requests import (
     CheckOp,
     Connect,
@@ -218,6 +230,32 @@ def test_a_wrong_first_record_ends_the_process_with_one_line(
     server.control.send(datagram)
     assert server.end() == 1
     assert one_line(server.log).startswith(f"lab.node: {reason}")
+
+
+def test_a_server_that_is_to_speak_over_udp_and_has_no_socket_ends_with_one_line(
+    start_server: Callable, node_config: Callable, tmp_path: Path
+) -> None:
+    server = start_server()
+    server.configure(node_config(1, 1, tmp_path, transport="udp"))
+    assert server.end() == 1
+    assert one_line(server.log) == "lab.node: Configure came with 2 descriptors, it takes 3"
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (Reshape("peer", 2, Shape(blocked=True)), "the links of this server carry frames"),
+        (Attach("peer", 2, 1, 0, 5, ("127.0.0.1", 9)), "link 0, descriptors 4"),
+    ],
+)
+def test_a_server_whose_links_carry_frames_takes_no_word_of_datagrams(
+    start_server: Callable, node_config: Callable, tmp_path: Path, record: Command, reason: str
+) -> None:
+    server = start_server()
+    server.configure(node_config(1, 1, tmp_path))
+    server.send(record)
+    assert server.end() == 1
+    assert reason in one_line(server.log)
 
 
 @pytest.mark.parametrize("again", [b"garbage", None])
