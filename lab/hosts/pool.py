@@ -110,7 +110,10 @@ class HostPool:
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    words = " ".join(str(error).split()) or type(error).__name__
+    if "deserialization" in words or "No module named" in words:
+        words += ": the scheduler and every worker need the same lab (pip install -e '.[hosts]' of one commit)"
+    return words
 
 
 def _doing(function: Any) -> str:

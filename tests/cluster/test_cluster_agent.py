@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 from stub_clusters import DEADLINE_S, open_descriptors, wait_until
 
-from lab.cluster.agent_protocol import FRAME_BYTES_MAX, Ping, Pong, Unframer, decode_report, decode_request, frame
+from lab.cluster.agent_protocol import (
+    FRAME_BYTES_MAX,
+    Ping,
+    Pong,
+    Prepare,
+    Unframer,
+    decode_report,
+    decode_request,
+    frame,
+)
 from lab.cluster.cleanup import running_since
 from lab.cluster.errors import ClusterError
 from lab.cluster.host_link import HostLink
@@ -206,6 +215,24 @@ def test_nothing_outlives_either_end(hosts, tmp_path: Path, way: str) -> None:
         host.link.fetch("x")
     child.send_signal(signal.SIGKILL)  # nothing
     end(child)
+
+
+@pytest.mark.process
+def test_a_coordinator_that_says_nothing_for_too_long_is_gone(tmp_path: Path) -> None:
+    """The stream is open, as it is when a machine or a network has vanished."""
+    ours, its_end = socket.socketpair()
+    patience = "import lab.cluster.agent as agent, sys; agent.LEASE_S = 0.2; sys.exit(agent.main(sys.argv[1:]))"
+    with ours, its_end:
+        agent = subprocess.Popen(
+            [sys.executable, "-c", patience, str(its_end.fileno())],
+            pass_fds=(its_end.fileno(),),
+            env={**os.environ, "PYTHONPATH": SOURCE_ROOT},
+        )
+        ours.sendall(frame(Prepare(1, str(tmp_path), False, "", "")))
+        (prepared,) = Unframer().feed(ours.recv(1 << 16))
+        assert Path(decode_report(prepared).folder).is_dir()
+        assert agent.wait(DEADLINE_S) == 0
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.process

@@ -34,7 +34,7 @@ class LocalAgents:
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
 
     def open(self, *, data_dir: str, durable: bool) -> Mapping[str, Station]:
-        for name in self._addresses:
+        for name in sorted({*self.servers.values(), *self.clients.values()}):
             ours, its_end = socket.socketpair()
             with its_end:
                 self.agents[name] = subprocess.Popen(

@@ -1,6 +1,8 @@
 """Hosts behind a Dask cluster: found by name, reached by an agent, and lost with one clear line."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -10,10 +12,12 @@ from stub_clusters import DEADLINE_S, wait_until
 from lab.cluster.cleanup import running_since
 from lab.cluster.errors import ClusterError
 from lab.cluster.host_file import Host, Hosts
+from lab.cluster.process import SOURCE_ROOT
 from lab.hosts.pool import HostPool
 
 pytestmark = pytest.mark.process
 
+COORDINATOR = Path(__file__).with_name("coordinator.py")
 ECHO = str(Path(__file__).parents[1] / "cluster" / "echo_job.py")
 
 
@@ -71,6 +75,19 @@ def test_a_worker_that_dies_is_a_host_that_is_lost_and_leaves_nothing(mortal, po
     for one in (child, other):
         one.channels[0].close()
         one.close()
+
+
+def test_nothing_on_a_host_outlives_a_coordinator_that_is_killed(dask, pools, tmp_path: Path) -> None:
+    pools(dask, "a", "b")
+    command = [sys.executable, str(COORDINATOR), dask.address(), str(tmp_path / "a"), ECHO]
+    environment = {**os.environ, "PYTHONPATH": SOURCE_ROOT}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as coordinator:
+        assert coordinator.stdout is not None
+        pid = int(coordinator.stdout.readline())
+        assert running_since(pid) is not None
+        coordinator.kill()
+    wait_until(lambda: running_since(pid) is None, "the job on a is gone")
+    wait_until(lambda: not list(tmp_path.glob("a/*")), "the folder on a is gone")
 
 
 def test_a_worker_that_is_not_there_is_named_with_those_that_are(dask, pools) -> None:
