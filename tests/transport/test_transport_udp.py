@@ -2,11 +2,13 @@
 
 import errno
 import socket
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from lab.transport import udp
+from lab.transport.guard import Guard
 from lab.transport.udp import PAYLOAD_BYTES_MAX, UdpSocket, bind_udp
 
 LOOPBACK = "127.0.0.1"
@@ -169,3 +171,21 @@ def test_bind_to_an_address_in_use_raises(pair):
     one, _ = pair
     with pytest.raises(OSError, match="in use"):
         bind_udp(*one.address)
+
+
+def test_addresses_of_ipv6_are_as_good():
+    try:
+        bound = bind_udp("::1"), bind_udp("::1")
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    one, other = map(UdpSocket, bound)
+    datagrams = numbered(*(1000,) * 10, 7)
+    one.send(datagrams, other.address)
+    assert everything(other) == datagrams
+    guard = Guard(bound[1])
+    assert guard.admit([datagrams[1][:8]]) == (sys.platform == "linux")
+    for datagram in datagrams:
+        one.send([datagram], other.address)
+    assert everything(other) == (datagrams[1:2] if sys.platform == "linux" else datagrams)
+    one.close()
+    other.close()
