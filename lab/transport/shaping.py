@@ -54,7 +54,7 @@ class Shaper:
         self._byte_ns = None if shape.bytes_per_s is None else 1e9 / shape.bytes_per_s
         self._waiting_ns_max = 0 if self._byte_ns is None else int(shape.queue_bytes * self._byte_ns)
         if shape.blocked:
-            self.lost += len(self)
+            self.lost += sum(1 for _, datagram in self._line if datagram is not END) + len(self._overtaking)
             self._line.clear()
             self._overtaking.clear()
             self._under_way_bytes = 0

@@ -18,7 +18,7 @@ from lab.faults import (
     Shape,
     Uniform,
 )
-from lab.transport.shaping import MS, UNDER_WAY_BYTES_MAX, Shaper, drawer_of, link_random, shaper_for
+from lab.transport.shaping import END, MS, UNDER_WAY_BYTES_MAX, Shaper, drawer_of, link_random, shaper_for
 
 FAR = 10**15  # later than anything is due
 
@@ -197,6 +197,26 @@ def test_the_queue_before_the_bottleneck_drops_its_tail() -> None:
     link.push(bytes(1024), 2 * MS)  # one has left meanwhile
     assert link.overflowed == 70 - 64
     assert len(link.due(FAR)) == 65
+
+
+@given(shapes(), arrivals)
+def test_the_end_of_a_sender_comes_behind_everything_that_it_had_sent(shape: Shape, gaps: list[int]) -> None:
+    link = Shaper(shape, Random(1))
+    push_all(link, numbered(len(gaps), 1000), 1000)
+    link.push_end(len(gaps) * 1000)
+    out = link.due(FAR)
+    if shape.blocked:
+        assert out == []
+    else:
+        assert out.index(END) == len(out) - 1, "it is the last one, and there is one"
+
+
+def test_an_end_is_no_datagram_that_a_cut_loses() -> None:
+    link = shaper(delay=Constant(5))
+    link.push(b"a", 0)
+    link.push_end(0)
+    link.change(Shape(blocked=True))
+    assert (len(link), link.lost) == (0, 1)
 
 
 def test_what_is_under_way_is_bounded() -> None:
