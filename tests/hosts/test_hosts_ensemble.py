@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from local_agents import LocalAgents
-from stub_clusters import DEADLINE_S, open_descriptors
+from stub_clusters import DEADLINE_S, open_descriptors, wait_until
 
 from lab.bench.failover import run_failover
 from lab.bench.record import PHASES, Settings
@@ -38,7 +38,9 @@ def agents(tmp_path: Path):
         return LocalAgents(places, addresses, str(key), tmp_path / "hosts")
 
     yield make
-    assert not list(tmp_path.glob("hosts/*/zab-lab-run-*"))
+    wait_until(
+        lambda: not list(tmp_path.glob("hosts/*/zab-lab-run-*")), "janitors have removed what killed agents left"
+    )
     assert open_descriptors() <= before
 
 
