@@ -7,7 +7,8 @@ received without a gap, the largest of them `delay` ago.  `limit` is the stream 
 `channel`.  Below `floor` lie only numbers whose fate no longer matters to it.
 
     DATA    a piece of the channel's stream, from `offset` on
-    PING    empty; answered by an acknowledgement
+    ASKING  the same; the sender waits for the acknowledgement before it sends more
+    PING    empty; acknowledged at once
     ACK     not numbered itself (`number` is the next one to be used), nor acknowledged; further runs of received
             numbers follow, newest first: u32 missing and u32 received ones, downwards
     CLOSE   ends the session
@@ -28,7 +29,7 @@ HEAD_BYTES = _HEAD.size
 HEADER_BYTES = _HEADER.size
 assert HEAD_BYTES + _PLACE.size == HEADER_BYTES, "the header is head and place"
 
-DATA, PING, ACK, CLOSE = 1, 2, 3, 4
+DATA, ASKING, PING, ACK, CLOSE = 1, 2, 3, 4, 5
 RANGES_MAX = 64  # in one ACK, the first one included
 ACK_BYTES_MAX = HEADER_BYTES + (RANGES_MAX - 1) * _GAP.size
 DELAY_UNIT_NS = 1 << 13

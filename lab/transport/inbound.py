@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from lab.transport.datagram import DATA, HEAD_BYTES, HEADER_BYTES, unpack_place
+from lab.transport.datagram import ASKING, DATA, HEAD_BYTES, HEADER_BYTES, PING, unpack_place
 from lab.transport.ranges import ReceivedNumbers
 from lab.transport.recovery import ACK_DELAY_NS
 from lab.transport.streams import InStream
+
+_UNACKED_MAX = 64  # datagrams
 
 
 class Inbound:
@@ -19,8 +21,9 @@ class Inbound:
         self.largest_at = now  # when the largest number arrived
         self.unacked = 0  # numbered datagrams that arrived since an acknowledgement left
         self.ack_channel = 0  # the one of which the newest datagram was
-        self.ack_at: int | None = None  # when the only one that waits has waited for long enough
-        self._has_gap = False  # the other end should know soon
+        self.ack_at: int | None = None  # when what waits for an acknowledgement has waited for long enough
+        self._is_urgent = False  # the other end waits for it, or should know of a gap
+        self._is_asking = False  # the head's DATA does
         self.replayed = self.malformed = 0
 
     def take(self, datagrams: Sequence[bytes], now: int, on_other: Callable[[bytes, int], None]) -> bool:
@@ -63,30 +66,30 @@ class Inbound:
         self._stream.next_offset = next_offset
         self.unacked += count
         self.largest_at = now
-        if len(self.numbers.ranges) > 1:
-            self._has_gap = True
+        if self._is_asking or len(self.numbers.ranges) > 1:
+            self._is_urgent = True
 
     def on_numbered(self, data: bytes, kind: int, channel: int, number: int, offset: int, now: int) -> bool:
-        """A DATA or PING with another head; False if it is not new, or impossible."""
+        """A datagram with a number and another head; False if it is not new, or impossible."""
         numbers = self.numbers
         is_next = number == numbers.top[1] + 1
         if not is_next and numbers.has(number):
             self.replayed += 1
             return False
-        if kind == DATA:
+        if kind != PING:
             stream = self._streams[channel]
             if len(data) == HEADER_BYTES or not stream.accept(offset, data[HEADER_BYTES:]):
                 self.malformed += 1
                 return False
-            self._head, self._stream = data[:HEAD_BYTES], stream
+            self._head, self._stream, self._is_asking = data[:HEAD_BYTES], stream, kind == ASKING
         if number > numbers.top[1]:
             self.largest_at = now
         if is_next:
             numbers.top[1] = number
         else:
             numbers.add(number)
-        if not is_next or len(numbers.ranges) > 1:
-            self._has_gap = True
+        if kind != DATA or not is_next or len(numbers.ranges) > 1:
+            self._is_urgent = True
         self.unacked += 1
         self.ack_channel = channel
         return True
@@ -97,15 +100,18 @@ class Inbound:
         return len(self.numbers.ranges) > 1
 
     def wants_ack(self, now: int) -> bool:
-        """Whether an acknowledgement has to leave at once, even alone; if not, `ack_at` may say when."""
-        if self.unacked > 1 or self._has_gap:
-            return self.unacked > 0
+        """Whether an acknowledgement has to leave at once, even alone; if not, `ack_at` may say when.
+
+        Who does not wait for it gets it later, with data: alone it would cost both ends a turn.
+        """
         if not self.unacked:
             return False
+        if self._is_urgent or self.unacked >= _UNACKED_MAX:
+            return True
         if self.ack_at is None:
             self.ack_at = now + ACK_DELAY_NS
         return now >= self.ack_at
 
     def on_acked(self) -> None:
         """An acknowledgement has left."""
-        self.unacked, self._has_gap, self.ack_at = 0, False, None
+        self.unacked, self._is_urgent, self.ack_at = 0, False, None

@@ -13,6 +13,7 @@ from lab.transport.congestion import Congestion
 from lab.transport.datagram import (
     ACK,
     ACK_BYTES_MAX,
+    ASKING,
     CLOSE,
     DATA,
     DELAY_UNIT_NS,
@@ -227,7 +228,7 @@ class Window:
         has_more = self._send_streams(datagrams, now)
         if is_due and self._numbered_at != now and self._ping_due(now):
             datagrams.append(self._ping_datagram(now))
-        if not datagrams and inbound.unacked and inbound.wants_ack(now):
+        if not datagrams and inbound.wants_ack(now):
             datagrams.append(self._ack_datagram(inbound.ack_channel, now))
         if datagrams:
             inbound.on_acked()
@@ -279,7 +280,8 @@ class Window:
                 stretch = new
                 count = -(-(stretch.end - stretch.begin) // size)
             number = self.recovery.add(count, now, out, stretch)
-            head, blob, offset = self._pack_head(DATA, channel, now), stretch.blob, stretch.offset
+            head = self._pack_head(DATA if count < room else ASKING, channel, now)
+            blob, offset = stretch.blob, stretch.offset
             if count == 1:
                 datagrams.append(head + pack_place(number, offset) + blob[stretch.begin : stretch.end])
             else:
