@@ -6,7 +6,7 @@ The suites that compare ensembles are here; `speed` is in `lab/bench/speed_grid.
 import functools
 from collections.abc import Collection, Sequence
 
-from lab.bench.network_grid import NETWORK_BUDGETS_S, NETWORK_ROUNDS_LEAST, network_points
+from lab.bench.network_grid import NETWORK_BUDGETS_S, NETWORK_ROUNDS_LEAST, network_jobs, network_points
 from lab.bench.networks import network_of_settings, sites_of
 from lab.bench.point import (
     BY_NAME,
@@ -180,7 +180,7 @@ def _speed(name: str) -> Profile:
 def _network(name: str) -> Profile:
     return Profile(
         name=name, budget_s=NETWORK_BUDGETS_S[name], rounds_least=NETWORK_ROUNDS_LEAST[name], rounds_most=None,
-        points=network_points(name),
+        points=network_points(name), jobs=network_jobs(name),
     )  # fmt: skip
 
 

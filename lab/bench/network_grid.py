@@ -1,7 +1,8 @@
 """The points of the suite `network`: how servers are linked, and how far they are from each other and from clients.
 
 `transport/...` links of this host against each other; `loss/...` UDP that loses datagrams; `preset/...` one write at a
-time, and `outage/...` failovers, by network preset; `far/...` clients in another region than the voters.
+time, and `outage/...` failovers, by network preset; `far/...` clients in another region than the voters.  Beside them
+`snapshot/...`, trees to new observers, and `light/...`, floors of the ways between two processes.
 """
 
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from lab.bench.networks import network_settings
-from lab.bench.point import Point, Timing, point_of, settings_of
+from lab.bench.point import Job, Point, Timing, point_of, settings_of
 from lab.bench.record import Settings
 
 SUITE = "network"
@@ -62,6 +63,38 @@ WAYS: dict[str, dict[str, object]] = {  # who stands in the far region
     "observer": {"observers": 1},
     "voter": {"voters": 4, "voter_sites": f"{FAR_SITE},dallas-1,dallas-2,{NEAR_SITE}"},
 }
+
+
+TREES = {  # MiB, loss, one run's seconds, rounds
+    "smoke": ((2, 0.01, 3.0, 1),),
+    "quick": ((200, 0.0, 14.0, 1), (200, 0.01, 15.0, 3)),
+    "full": ((200, 0.0, 14.0, 5), (200, 0.01, 15.0, 5), (200, 0.1, 40.0, 5)),
+}
+TREE_RATE = 1_000  # writes/s while a tree is under way
+
+
+def network_jobs(profile: str) -> tuple[Job, ...]:
+    """What is no trial: floors of the ways between two processes, and trees to new observers."""
+    return (*light(profile), *trees(profile))
+
+
+def light(profile: str) -> Iterable[Job]:
+    """The floors that `speed` has, too."""
+    for way, seconds in (("ring", 1.6), ("datagrams", 4.5)):
+        if profile != "smoke":
+            yield Job(
+                id=f"light/{way}", suite=SUITE, module="lab.bench.floors", arguments=(way,), rounds=ROUNDS[profile],
+                seconds=seconds,
+            )  # fmt: skip
+
+
+def trees(profile: str) -> Iterable[Job]:
+    """A whole tree to an observer that has nothing, while writes go on."""
+    for mib, loss, seconds, rounds in TREES[profile]:
+        yield Job(
+            id=f"snapshot/{mib}/{loss:g}", suite=SUITE, module="lab.bench.far_snapshot",
+            arguments=(str(mib), f"{loss:g}", f"{DELAY_MS:g}", str(TREE_RATE)), rounds=rounds, seconds=seconds,
+        )  # fmt: skip
 
 
 def network_points(profile: str) -> tuple[Point, ...]:

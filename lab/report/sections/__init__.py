@@ -14,6 +14,7 @@ from lab.report.sections import (
     distance,
     distant_outages,
     far,
+    far_snapshots,
     knobs,
     large_trees,
     light,
@@ -41,6 +42,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     distance.section,
     distant_outages.section,
     far.section,
+    far_snapshots.section,
 )
 
 
