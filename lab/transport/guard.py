@@ -77,8 +77,8 @@ class Guard:
             return
         self._full_turns = self._full_turns + 1 if is_full else 0
         if self._full_turns >= FULL_TURNS or (foreign - self._counted >= FLOOD and elapsed < FLOOD_NS):
-            self.is_up = self.admit(prefixes)
-            self._counted_at, self._counted = now, self._drops() if self.is_up else foreign
+            is_up = self.admit(prefixes)
+            self._counted_at, self._counted = now, self._drops() if is_up else foreign
             self._full_turns = 0
         elif elapsed >= FLOOD_NS:
             self._counted_at, self._counted = now, foreign
@@ -86,22 +86,29 @@ class Guard:
     def _look_again(self, foreign: int, now: int) -> None:
         dropped = self._drops() - self._counted
         self.filtered += dropped
-        self.is_up = dropped >= STILL_FLOOD
+        if dropped < STILL_FLOOD:
+            self._take_down()
         self._counted_at, self._counted = now, self._counted + dropped if self.is_up else foreign
-        if not self.is_up:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
     def admit(self, prefixes: Collection[bytes]) -> bool:
-        """Let only these pass from now on; False if that cannot be had, and everything passes."""
+        """Let only these pass from now on: it is up.  False: that cannot be had, everything passes, it is down."""
         if len(prefixes) > PREFIXES_MAX:
+            self._take_down()
             return False
         code = program(prefixes)
         address, length = code.buffer_info()  # read during the call only
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _fprog.pack(length, address))
-        except OSError:  # not Linux, or not allowed here: then everything is read
+        except OSError:  # not Linux, or not allowed here
+            self._take_down()
             return False
+        self.is_up = True
         return True
+
+    def _take_down(self) -> None:
+        if self.is_up:  # then it is a system that has filters
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+            self.is_up = False
 
     def _drops(self) -> int:
         """Datagrams that the kernel has dropped before they were read, for whatever reason."""
