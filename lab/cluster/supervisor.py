@@ -1,69 +1,53 @@
 """The ensemble as a whole: starts and ends its processes, links them, and hears what they report (DESIGN 3).
 
-Everything happens in the caller's thread: reports are taken in whenever a method waits, so a server that ended by
-itself is noticed at the next call.  Every wait has a deadline; past it, ClusterError says who did not do what.
+Everything happens in the caller's thread.  Every wait has a deadline; past it, ClusterError says who did not do what.
 """
 
-import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from lab.cluster.cpu import CpuBudgets, find_hierarchy
-from lab.cluster.endings import Endings
-from lab.cluster.endpoints import LoadProcess, Server
+from lab.cluster.endpoints import LoadProcess
 from lab.cluster.errors import ClusterError
 from lab.cluster.ground import Ground, LocalGround
-from lab.cluster.inbox import Inbox
 from lab.cluster.interrupts import interrupts_deferred
 from lab.cluster.janitor_process import Janitor
+from lab.cluster.listening import SERVE_TIMEOUT_S, Listener
 from lab.cluster.network import Network
 from lab.cluster.remote import Elsewhere, RemoteGround, RemoteLoad, Station
 from lab.cluster.room import give_room, take_room
 from lab.cluster.run_folder import RunFolder, refuse_volatile
-from lab.cluster.serving import describe, leader_of
 from lab.cluster.spec import ClusterSpec
 from lab.cluster.wiring import Wiring
 from lab.faults import Shape
 from lab.node.config import Durability
-from lab.node.control import GetStatus, Inspect, Inspected, Status, TakeMarks, TakeSnapshot, Transition
 
 NODE = ("-m", "lab.node")
-SERVE_TIMEOUT_S = 30.0
-ANSWER_TIMEOUT_S = 10.0
-UNKNOWN_PER_QUESTION = 2_000  # (session, cxid) pairs of up to 19 bytes that surely fit into one control record
 INITIALIZE = "initialize"  # marker in the data folder of a server that is new, not wiped (Z-12)
 
 
-class Cluster:
+class Cluster(Listener):
     """1 to 13 server processes that belong to this object: after `close`, nothing of them is left."""
 
     def __init__(
         self, spec: ClusterSpec, *, server_command: Sequence[str] = NODE, elsewhere: Elsewhere | None = None
     ) -> None:
         """Starts nothing yet.  A server is `python *server_command FD`; all of them run on the hosts of `elsewhere`."""
-        self.spec = spec
-        self.members: tuple[int, ...] = spec.zab.members
-        self._command = server_command
         self._wiring = Wiring(spec)
         self._network = Network(spec, self._wiring)
-        self._servers = self._network.servers
-        self._loads = self._network.loads
-        self._endings = Endings()
+        super().__init__(spec, self._network)
+        self._command = server_command
         self._initialized: set[int] = set()
-        self._numbers = itertools.count(1)  # of questions
-        self._folder: RunFolder | None = None
         self._janitor: Janitor | None = None
         self._budgets: CpuBudgets | None = None
-        self._inbox = Inbox()
         self._elsewhere = elsewhere
         self._stations: Mapping[str, Station] = {}
-        self._grounds: dict[int, Ground] = {}  # by server
         self._closed = False
 
     # -- the whole ensemble
@@ -119,11 +103,6 @@ class Cluster:
     def __exit__(self, *exception: tuple[type[BaseException], BaseException, TracebackType] | None) -> None:
         self.close()
 
-    @property
-    def folder(self) -> Path:
-        """The run's private folder: data, logs and whatever the harness wants removed with them."""
-        return self._folder_made().path
-
     def pids(self) -> dict[int, int]:
         """The servers that run on this host, frozen or not."""
         return {number: server.child.pid for number, server in sorted(self._servers.items()) if not server.host}
@@ -149,13 +128,6 @@ class Cluster:
         doubts = {name: station.host.clock.uncertainty_ns() for name, station in self._stations.items()}
         hosts = {} if self._elsewhere is None else self._elsewhere.servers
         return {server: doubts[hosts[server]] if server in hosts else 0 for server in self.members}
-
-    def frozen(self) -> set[int]:
-        return {number for number, server in self._servers.items() if server.frozen}
-
-    def answering(self) -> list[int]:
-        """The servers that run and are not frozen."""
-        return sorted(self._servers.keys() - self.frozen())
 
     def owns_process(self, pid: int) -> None:
         """Let the janitor end this process, too, if the harness ends before it (a load process, say)."""
@@ -249,11 +221,6 @@ class Cluster:
                 give_room(self._servers[number].child.pid)
         return at_ns
 
-    def out_of_room(self) -> dict[int, str]:
-        """Servers that ended because their disk was filled, and their last words."""
-        self.pump(0.0)
-        return dict(self._endings.out_of_room)
-
     def wipe(self, number: int) -> None:
         """Lose the disk of a server that does not run: when it starts again, it is an unexpectedly empty one (Z-12)."""
         self._check_member(number)
@@ -331,101 +298,6 @@ class Cluster:
             self._inbox.remove(load)
             load.close()
 
-    # -- what servers say
-
-    def wait_until_serving(self, timeout_s: float = SERVE_TIMEOUT_S, among: Collection[int] | None = None) -> int:
-        """Wait until one of these servers leads and all are in its BROADCAST; returns the leader's id.
-
-        By default all that run and are not frozen.  They judge by their own reports, so right after a fault that nobody
-        has noticed yet, ask for those that have to notice it.
-        """
-        members = self.answering() if among is None else among
-        self.wait(
-            lambda: leader_of(self._reports(members)) > 0,
-            timeout_s,
-            lambda: f"the ensemble does not serve: {describe(self._reports(members))}; logs are in {self.folder}",
-        )
-        return leader_of(self._reports(members))
-
-    def status(self, servers: Collection[int] | None = None, timeout_s: float = ANSWER_TIMEOUT_S) -> dict[int, Status]:
-        """Counters of these servers; by default of all that run and are not frozen."""
-        asked = {number: next(self._numbers) for number in sorted(self.answering() if servers is None else servers)}
-        for number, question in asked.items():
-            self._awake(number).send(GetStatus(question))
-        answers = self._answers(asked, timeout_s)
-        return {number: answer for number, answer in answers.items() if isinstance(answer, Status)}
-
-    def inspect(
-        self, number: int, unknown: Sequence[tuple[int, int]] = (), timeout_s: float = SERVE_TIMEOUT_S
-    ) -> list[bytes]:
-        """What a server holds (msgpack of ReplicaState); several times over if there are many `unknown` to look up."""
-        states = []
-        for first in range(0, max(1, len(unknown)), UNKNOWN_PER_QUESTION):
-            question, ground = next(self._numbers), self._grounds[number]
-            name = f"inspect-{number}-{question}"
-            part = list(unknown[first : first + UNKNOWN_PER_QUESTION])
-            self._awake(number).send(Inspect(question, ground.path(name), part))
-            self._answers({number: question}, timeout_s)
-            self._running(number)
-            states.append(ground.take(name))
-        return states
-
-    def forget_marks(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
-        """Let every server that answers begin its hop markers anew; only if the spec has them mark."""
-        asked = {number: next(self._numbers) for number in self.answering()}
-        for number, question in asked.items():
-            self._awake(number).send(TakeMarks(question, ""))
-        self._answers(asked, timeout_s)
-
-    def marks(self, number: int, timeout_s: float = SERVE_TIMEOUT_S) -> bytes:
-        """What a server marked since the last call or `forget_marks` (msgpack of lab.targets.hops.HopMarks)."""
-        question, ground = next(self._numbers), self._grounds[number]
-        name = f"marks-{number}-{question}"
-        self._awake(number).send(TakeMarks(question, ground.path(name)))
-        self._answers({number: question}, timeout_s)
-        self._running(number)
-        return ground.take(name)
-
-    def take_snapshot(self, number: int, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
-        """Have a server snapshot its own disk as soon as may be; returns once it knows."""
-        question = next(self._numbers)
-        self._awake(number).send(TakeSnapshot(question))
-        self._answers({number: question}, timeout_s)
-
-    def transitions(self) -> list[tuple[int, Transition]]:
-        """What the servers reported since the last call, as (server, report)."""
-        self.pump(0.0)
-        reports = list(self._inbox.transitions)
-        self._inbox.transitions.clear()
-        return reports
-
-    def pump(self, timeout_s: float) -> None:
-        """Wait until something is reported, and take it in.  Raises ClusterError if a server ended by itself."""
-        for process in self._inbox.pump(timeout_s):
-            if isinstance(process, Server):
-                process.child.wait(0.0)  # it has ended: this only reaps it
-                self._endings.ended(process.number, process.child.last_words())
-                del self._servers[process.number]
-            else:
-                del self._loads[process.number]
-            process.close()
-        self._endings.check()
-
-    def wait(
-        self, done: Callable[[], bool], timeout_s: float, otherwise: Callable[[], str], ask_every_s: float | None = None
-    ) -> None:
-        """Take in reports until `done` holds; past the deadline, raises ClusterError with what `otherwise` says.
-
-        `done` is asked after every report, and every `ask_every_s` if that is given.
-        """
-        deadline = time.monotonic() + timeout_s
-        self.pump(0.0)
-        while not done():
-            left_s = deadline - time.monotonic()
-            if left_s < 0.0:
-                raise ClusterError(f"within {timeout_s:g} s: {otherwise()}")
-            self.pump(left_s if ask_every_s is None else min(left_s, ask_every_s))
-
     # -- CPU budgets
 
     def limit_cpu(self, share: float | None) -> str:
@@ -446,14 +318,6 @@ class Cluster:
 
     # -- inside
 
-    def _folder_made(self) -> RunFolder:
-        assert self._folder is not None, "the cluster has not been started"
-        return self._folder
-
-    def _check_member(self, number: int) -> None:
-        if number not in self.members:
-            raise ClusterError(f"there is no server {number}: the ensemble has {', '.join(map(str, self.members))}")
-
     def _kinds(self) -> list[tuple[int, str]]:
         """All members, each with "voter" or "observer"."""
         kinds = dict.fromkeys(self.spec.zab.observers, "observer")
@@ -465,18 +329,6 @@ class Cluster:
         if source == target:
             raise ClusterError(f"server {source} has no link to itself")
 
-    def _running(self, number: int) -> Server:
-        self._check_member(number)
-        if number not in self._servers:
-            raise ClusterError(f"server {number} does not run{self._endings.how(number)}: restart it first")
-        return self._servers[number]
-
-    def _awake(self, number: int) -> Server:
-        server = self._running(number)
-        if server.frozen:
-            raise ClusterError(f"server {number} is frozen and answers nothing: thaw it first")
-        return server
-
     def _open_grounds(self, folder: RunFolder, janitor: Janitor) -> dict[int, Ground]:
         """Where each server stands; the hosts are opened."""
         if self._elsewhere is None:
@@ -485,16 +337,3 @@ class Cluster:
         self._stations = self._elsewhere.open(data_dir=self.spec.data_dir or "", durable=durable)
         grounds = {name: RemoteGround(station, self._command) for name, station in self._stations.items()}
         return {server: grounds[self._elsewhere.servers[server]] for server in self.members}
-
-    def _reports(self, members: Collection[int]) -> dict[int, Transition | None]:
-        return {number: self._running(number).entered for number in sorted(members)}
-
-    def _answers(self, asked: dict[int, int], timeout_s: float) -> dict[int, Status | Inspected]:
-        """`asked`: server -> number of the question.  One that ends meanwhile, its disk being full, has no answer."""
-        heard = self._inbox.answers
-
-        def silent() -> list[int]:
-            return [number for number, question in asked.items() if question not in heard and number in self._servers]
-
-        self.wait(lambda: not silent(), timeout_s, lambda: f"no answer from servers {silent()}")
-        return {number: heard.pop(question) for number, question in asked.items() if question in heard}
