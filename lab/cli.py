@@ -299,7 +299,7 @@ def soak(as_json: bool, data_dir: Path | None, results: Path, reports: Path, nam
 
 @commands.command()
 @click.option("--profile", type=click.Choice(["smoke", "quick", "full"]), default="quick", show_default=True,
-              help="under a minute, 6 minutes, about 5 hours")  # fmt: skip
+              help="under a minute, 6 minutes, about 7 hours")  # fmt: skip
 @click.option(
     "--only",
     metavar="SUITE,...",

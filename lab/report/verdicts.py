@@ -42,7 +42,11 @@ def findings(run: Run) -> list[Finding]:
     ]  # fmt: skip
     kept = [finding for finding in said if finding.sentences]
     if not kept:
-        kept = [Finding("Nothing compared", ["This run compares no two configurations; the table has its numbers."])]
+        kept = [
+            Finding(
+                "Nothing compared", ["This run compares no two ensembles; its sections and the table have its numbers."]
+            )
+        ]
     return [*kept, Finding("Scope", not_shown(run))]
 
 

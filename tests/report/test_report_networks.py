@@ -113,6 +113,13 @@ def test_outages_are_told_by_network_and_fault_and_are_not_those_of_one_host(run
     assert not [finding for finding in findings(run) if finding.topic == "Elections"]
 
 
+def test_small_print_says_whose_ticks_are_longer(run):
+    [settings] = {row.settings for row in distant_phases(run)}
+    near, far = settings.split(" | ")
+    assert near.startswith("none, zones: 3 voters, udp; tick 100 ms, ")
+    assert far.startswith("oceans: 3 voters, udp; tick 300 ms, ")
+
+
 def test_far_clients_are_compared_by_whom_they_are_attached_to(run):
     rows = {(row.metric, row.way): row for row in far_rows(run)}
     assert {way for _, way in rows} == {"leader", "observer", "voter"}

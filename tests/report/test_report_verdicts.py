@@ -71,7 +71,7 @@ def test_every_difference_of_a_smoke_run_says_that_it_proves_nothing(loaded):
 
 def test_a_run_that_compares_nothing_says_so(run_of):
     said = sentences(run_of([synthetic.World().write_throughput(3, 0, 0)]))
-    assert said[0].startswith("This run compares no two configurations")
+    assert said[0].startswith("This run compares no two ensembles")
 
 
 def test_a_budget_that_could_not_be_set_is_claimed_nowhere(run_of):

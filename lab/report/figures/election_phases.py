@@ -37,7 +37,7 @@ def _panel(ax: Axes, rows: list[PhaseRow], names: list[str]) -> None:
         for row in bar:
             ax.barh(at, row.median_ms, left=left, height=0.62, color=colour(row.phase), edgecolor=PAPER, linewidth=0.6)
             if row.median_ms >= LABEL_FROM * widest:
-                ax.text(left + row.median_ms / 2, at, f"{row.median_ms:.3g}", ha="center", va="center", fontsize=8.5,
+                ax.text(left + row.median_ms / 2, at, _number(row.median_ms), ha="center", va="center", fontsize=8.5,
                         color=PAPER if row.phase not in LIGHT else ON_LIGHT)  # fmt: skip
             left += row.median_ms
         outage = bar[0].outage_ms
@@ -49,6 +49,10 @@ def _panel(ax: Axes, rows: list[PhaseRow], names: list[str]) -> None:
     ax.set_xlim(0, widest * 1.2)
     ax.grid(visible=False, axis="y")
     durations(ax, "x", 1_000.0)
+
+
+def _number(ms: float) -> str:
+    return f"{ms:,.0f}" if ms >= 999.5 else f"{ms:.3g}"
 
 
 LIGHT = {"detection", "discovery", "first_commit"}

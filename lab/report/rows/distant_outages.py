@@ -1,8 +1,10 @@
 """Outages after a leader's failure by network, whole and by phase."""
 
+from collections.abc import Sequence
+
 import msgspec
 
-from lab.bench.record import PHASES
+from lab.bench.record import PHASES, Settings
 from lab.report.points import FailoverPoint, group_failovers
 from lab.report.reading import Run
 from lab.report.rows.election import PhaseRow, timing
@@ -30,8 +32,9 @@ def distant_outages(run: Run) -> list[DistantOutage]:
 
 def distant_phases(run: Run) -> list[PhaseRow]:
     """As of the elections of one host, with the network in the place of the ensemble."""
-    found = []
-    for point in _points(run):
+    found, points = [], _points(run)
+    said = _timings([point.settings for point in points])
+    for point in points:
         settings, outage = point.settings, median_estimate(point.outages_ms)
         for phase in PHASES:
             if values := point.phase_ms(phase):
@@ -40,9 +43,20 @@ def distant_phases(run: Run) -> list[PhaseRow]:
                     configuration=settings.network, fault=settings.fault or "", shape=settings.network,
                     voters=settings.voters, observers=settings.observers, phase=phase, median_ms=median.value,
                     median_low=median.low, median_high=median.high, outage_ms=outage.value, n=len(values),
-                    settings=f"{settings.voters} voters, {settings.transport}; {timing(settings)}",
+                    settings=said,
                 ))  # fmt: skip
     return found
+
+
+def _timings(several: Sequence[Settings]) -> str:
+    """What all of them share, and for which networks it differs."""
+    networks: dict[str, list[str]] = {}
+    for one in several:
+        named = networks.setdefault(f"{one.voters} voters, {one.transport}; {timing(one)}", [])
+        if one.network not in named:
+            named.append(one.network)
+    parts = [f"{', '.join(names)}: {text}" for text, names in networks.items()]
+    return " | ".join(parts) if len(parts) > 1 else "".join(networks)
 
 
 def _points(run: Run) -> list[FailoverPoint]:
