@@ -218,6 +218,20 @@ def test_nothing_outlives_either_end(hosts, tmp_path: Path, way: str) -> None:
 
 
 @pytest.mark.process
+def test_a_host_that_says_nothing_for_too_long_is_lost(hosts, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("lab.cluster.shuttle.PING_EVERY_S", 0.05)
+    host = hosts("a")
+    host.link.prepare(data_dir=str(tmp_path))
+    child = echo(host)
+    monkeypatch.setattr("lab.cluster.shuttle.SILENT_AFTER_S", 0.2)
+    host.agent.send_signal(signal.SIGSTOP)
+    assert child.wait(DEADLINE_S)
+    host.agent.send_signal(signal.SIGCONT)
+    assert child.last_words() == "on a: host a is lost: nothing was heard of it for 0.2 s"
+    end(child)
+
+
+@pytest.mark.process
 def test_a_coordinator_that_says_nothing_for_too_long_is_gone(tmp_path: Path) -> None:
     """The stream is open, as it is when a machine or a network has vanished."""
     ours, its_end = socket.socketpair()
