@@ -181,7 +181,7 @@ class Agent:
         if asked.durable:
             refuse_volatile(folder.path)
         self._janitor = Janitor(folder)
-        return Prepared(asked.number, str(folder.path), os.getpid())
+        return Prepared(asked.number, str(folder.path), os.getpid(), self._key.fingerprint)
 
     def _start(self, asked: Start) -> Started:
         assert self._folder is not None, "Prepare comes first"

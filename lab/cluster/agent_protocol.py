@@ -123,6 +123,7 @@ class Prepared(_Record, tag=22, frozen=True):
     number: int
     folder: str
     pid: int  # of the agent
+    key: bytes  # the fingerprint of its key; empty: it has none
 
 
 class Started(_Record, tag=23, frozen=True):

@@ -51,6 +51,7 @@ class HostLink:
         """Takes over the stream.  `why_lost` is asked, by another thread, for what is known of the stream's end."""
         self.name = name
         self.folder = Path()  # of the run, there
+        self.key = b""  # the fingerprint of the key that it holds
         self.clock = RemoteClock()
         self._why_lost = why_lost
         self._numbers = itertools.count(1)
@@ -70,7 +71,7 @@ class HostLink:
     def prepare(self, *, data_dir: str = "", durable: bool = False, address: str = "", key_file: str = "") -> None:
         """Make the run's folder there, and take samples of its clock."""
         prepared = self.call(lambda n: Prepare(n, data_dir, durable, address, key_file), Prepared)
-        self.folder = Path(prepared.folder)
+        self.folder, self.key = Path(prepared.folder), prepared.key
         for wanted in range(len(self.clock) + 1, len(self.clock) + 1 + SAMPLES_AT_START):
             self.send(Ping(time.monotonic_ns()))
             self._wait_for(lambda wanted=wanted: len(self.clock) >= wanted, ANSWER_TIMEOUT_S)  # type: ignore[misc]

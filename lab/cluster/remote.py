@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from lab.cluster.endpoints import Server, new_incarnation
+from lab.cluster.errors import ClusterError
 from lab.cluster.host_link import HostLink
 from lab.cluster.remote_child import RemoteChild
 from lab.cluster.wiring import Endpoint
@@ -30,6 +31,16 @@ class Station:
     @property
     def name(self) -> str:
         return self.host.name
+
+
+def insist_on_one_key(stations: Mapping[str, Station]) -> None:
+    """Servers that hold different keys never hear each other.  Raises ClusterError, naming two of them."""
+    first = next(iter(stations.values()))
+    for station in stations.values():
+        if station.host.key != first.host.key:
+            raise ClusterError(
+                f"hosts {first.name} and {station.name} hold different keys: copy one key file to every host"
+            )
 
 
 class Elsewhere(Protocol):

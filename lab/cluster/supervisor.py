@@ -20,7 +20,7 @@ from lab.cluster.interrupts import interrupts_deferred
 from lab.cluster.janitor_process import Janitor
 from lab.cluster.listening import SERVE_TIMEOUT_S, Listener
 from lab.cluster.network import Network
-from lab.cluster.remote import Elsewhere, RemoteGround, RemoteLoad, Station
+from lab.cluster.remote import Elsewhere, RemoteGround, RemoteLoad, Station, insist_on_one_key
 from lab.cluster.room import give_room, take_room
 from lab.cluster.run_folder import RunFolder, refuse_volatile
 from lab.cluster.spec import ClusterSpec
@@ -335,5 +335,6 @@ class Cluster(Listener):
             return dict.fromkeys(self.members, LocalGround(folder, janitor, self._wiring, self._command))
         durable = self.spec.durability is Durability.FSYNC
         self._stations = self._elsewhere.open(data_dir=self.spec.data_dir or "", durable=durable)
+        insist_on_one_key(self._stations)
         grounds = {name: RemoteGround(station, self._command) for name, station in self._stations.items()}
         return {server: grounds[self._elsewhere.servers[server]] for server in self.members}

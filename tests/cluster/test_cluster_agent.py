@@ -25,6 +25,7 @@ from lab.cluster.cleanup import running_since
 from lab.cluster.errors import ClusterError
 from lab.cluster.host_link import HostLink
 from lab.cluster.process import SOURCE_ROOT
+from lab.cluster.remote import Station, insist_on_one_key
 from lab.cluster.remote_child import RemoteChild
 
 ECHO = str(Path(__file__).with_name("echo_job.py"))
@@ -218,6 +219,20 @@ def test_nothing_outlives_either_end(hosts, tmp_path: Path, way: str) -> None:
 
 
 @pytest.mark.process
+def test_hosts_with_different_keys_are_named(hosts, tmp_path: Path) -> None:
+    stations = {}
+    for name, key in (("a", b"1" * 32), ("b", b"1" * 32), ("c", b"2" * 32)):
+        path = tmp_path / f"key-{name}"
+        path.write_bytes(key)
+        path.chmod(0o600)
+        stations[name] = Station(hosts(name).link, "127.0.0.1")
+        stations[name].host.prepare(data_dir=str(tmp_path / name), address="127.0.0.1", key_file=str(path))
+    insist_on_one_key({name: stations[name] for name in "ab"})
+    with pytest.raises(ClusterError, match=r"^hosts a and c hold different keys"):
+        insist_on_one_key(stations)
+
+
+@pytest.mark.process
 def test_a_host_that_says_nothing_for_too_long_is_lost(hosts, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("lab.cluster.shuttle.PING_EVERY_S", 0.05)
     host = hosts("a")
@@ -255,12 +270,13 @@ def test_a_coordinator_that_says_nothing_for_too_long_is_gone(tmp_path: Path) ->
     ("10.1.2.3", "", "cannot bind 10.1.2.3 without a key"),
     ("10.1.2.3", "missing", "No such file"),
     ("127.0.0.1", "readable by all", "mode 0644 lets others at it"),
+    ("192.0.2.1", "good", "cannot bind 192.0.2.1: .*is it an address of this host"),  # RFC 5737: nobody's
 ])  # fmt: skip
 def test_links_beyond_loopback_need_a_key_and_nothing_is_begun_without(hosts, tmp_path, address, key, refused) -> None:
     path = tmp_path / key
-    if key == "readable by all":
+    if key in ("readable by all", "good"):
         path.write_bytes(bytes(32))
-        path.chmod(0o644)
+        path.chmod(0o600 if key == "good" else 0o644)
     host = hosts("a")
     with pytest.raises(ClusterError, match=rf"^a: .*{refused}"):
         host.link.prepare(data_dir=str(tmp_path / "data"), address=address, key_file=str(path) if key else "")
