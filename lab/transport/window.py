@@ -33,6 +33,7 @@ from lab.transport.streams import InStream, OutStream, WindowChannel
 
 MTU_MAX = 65_000
 MTU_MIN = ACK_BYTES_MAX + 64
+_VIEW_BYTES = 4096
 _PRIORITY_DATAGRAMS = 4  # of the first of several channels, that leave even if the congestion window is full
 _PROBES_OF_SILENCE = 3  # in a row without an answer: the path carried nothing (RFC 9002, 7.6)
 
@@ -281,7 +282,8 @@ class Window:
                 count = -(-(stretch.end - stretch.begin) // size)
             number = self.recovery.add(count, now, out, stretch)
             head = self._pack_head(DATA if count < room else ASKING, channel, now)
-            blob, offset = stretch.blob, stretch.offset
+            # a large piece is copied once by way of a view, a small one sooner twice
+            blob, offset = stretch.blob if size < _VIEW_BYTES else memoryview(stretch.blob), stretch.offset
             if count == 1:
                 datagrams.append(head + pack_place(number, offset) + blob[stretch.begin : stretch.end])
             else:

@@ -15,13 +15,13 @@ import pyperf
 
 from lab.bench.lifeline import die_with_parent, interruptible
 from lab.bench.machine import describe_commit, describe_machine
-from lab.bench.micro import codec, core, logs, rings, serving, trees, turns, yardstick
+from lab.bench.micro import codec, core, logs, rings, serving, trees, turns, windows, yardstick
 from lab.bench.micro.filing import next_round
 from lab.bench.micro.part import Part, Timed, WrongAnswerError
 from lab.node.allocator import keep_freed_memory, stop_collecting
 
 PARTS: tuple[Part, ...] = tuple(
-    part for module in (turns, serving, core, codec, rings, logs, trees, yardstick) for part in module.PARTS
+    part for module in (turns, serving, core, codec, rings, windows, logs, trees, yardstick) for part in module.PARTS
 )
 
 
