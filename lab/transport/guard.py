@@ -58,12 +58,8 @@ class Guard:
         self._counted_at = self._counted = 0  # when and how many there were, read or dropped, at the last look
         self._full_turns = 0  # in a row
         self.is_up = False
+        self.is_alert = False  # it wants to be told of a turn that brought nothing foreign, too
         self.filtered = 0  # by the kernel while it was up
-
-    @property
-    def is_alert(self) -> bool:
-        """Whether it wants to be told of a turn that brought nothing foreign, too."""
-        return self.is_up or self._full_turns > 0
 
     def on_turn(self, foreign: int, is_full: bool, prefixes: Collection[bytes], now: int) -> None:
         """Put itself up if a flood has come, and away if it is over.
@@ -74,7 +70,11 @@ class Guard:
         if self.is_up:
             if elapsed >= HOLD_NS:
                 self._look_again(foreign, now)
-            return
+        else:
+            self._watch(foreign, is_full, prefixes, now, elapsed)
+        self.is_alert = self.is_up or self._full_turns > 0
+
+    def _watch(self, foreign: int, is_full: bool, prefixes: Collection[bytes], now: int, elapsed: int) -> None:
         self._full_turns = self._full_turns + 1 if is_full else 0
         if self._full_turns >= FULL_TURNS or (foreign - self._counted >= FLOOD and elapsed < FLOOD_NS):
             is_up = self.admit(prefixes)

@@ -9,8 +9,10 @@ import contextlib
 import errno
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from struct import Struct
+from typing import Any
 
 Address = tuple[str, int]
 
@@ -58,8 +60,10 @@ class UdpSocket:
         """Takes over `bound`; `close` closes it."""
         bound.setblocking(False)
         self._socket = bound
-        self._poll = select.poll()
-        self._poll.register(bound, select.POLLIN)
+        poll = select.poll()
+        poll.register(bound, select.POLLIN)
+        # true if there is something to `receive`, at a third of what a read costs that finds nothing
+        self.has_input: Callable[[], Any] = partial(poll.poll, 0)
         self.receive_buffer_bytes, self.send_buffer_bytes = enlarge_buffers(bound)
         _ask(bound, socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
         self.coalesces = _ask(bound, socket.IPPROTO_UDP, _UDP_GRO, 1)
@@ -127,10 +131,6 @@ class UdpSocket:
             self.oversized += count
 
     # -- in ------------------------------------------------------------------------------------------
-
-    def has_input(self) -> bool:
-        """A third of what a read costs that finds nothing."""
-        return bool(self._poll.poll(0))
 
     def receive(self) -> list[bytes]:
         """The datagrams that one read brings, at most 64 KiB of them; none if none is there.
