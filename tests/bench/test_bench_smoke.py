@@ -130,3 +130,20 @@ def test_pyperf_runs_a_real_suite(tmp_path, data_dir):
     assert "us" in shown.stdout
     [record] = [orjson.loads(line) for line in Path(records).read_bytes().splitlines()]
     assert record["pyperf"] == {"benchmark": "write-throughput/3+0/buffered", "round": 0, "value": 0}
+
+
+def test_a_point_of_network_is_measured_where_it_stands(tmp_path, data_dir):
+    """Across an ocean from the voters, at the observer beside the client."""
+    records = tmp_path / "records.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.bench.network", "--point", "far/observer/reads/1", "--processes", "1", "--values",
+         "1", "--warmups", "0", "--loops", "1000", "--quiet", "--set", "seconds=0.3", "--set", "warmup=0.1",
+         "--records", records, "--data-dir", data_dir],
+        capture_output=True, text=True, check=False, timeout=120, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    [record] = [orjson.loads(line) for line in records.read_bytes().splitlines()]
+    assert record["verified"], record["checks"]
+    assert {record["sites"][process] for process in ("client 0", "server 4")} == {"sydney"}
+    assert {record["sites"][f"server {voter}"] for voter in (1, 2, 3)} == {"dallas-1", "dallas-2", "dallas-3"}
+    assert record["network_stats"]["datagrams_sent"] > 0
