@@ -32,7 +32,7 @@ from lab.transport.recovery import MS, Recovery, Rtt
 from lab.transport.streams import InStream, OutStream, WindowChannel
 
 MTU_MAX = 65_000
-MTU_MIN = ACK_BYTES_MAX + 64
+MTU_MIN = ACK_BYTES_MAX  # one that tells of many gaps is whole; with a tag that is 576, which IPv4 grants everybody
 _VIEW_BYTES = 4096
 _PRIORITY_DATAGRAMS = 4  # of the first of several channels, that leave even if the congestion window is full
 _PROBES_OF_SILENCE = 3  # in a row without an answer: the path carried nothing (RFC 9002, 7.6)

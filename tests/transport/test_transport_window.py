@@ -12,7 +12,7 @@ from lab.transport.datagram import HEADER_BYTES
 from lab.transport.ring import FRAME_BYTES_MAX
 from lab.transport.seal import Seal
 from lab.transport.shm import Channel
-from lab.transport.window import WindowConfig
+from lab.transport.window import MTU_MIN, WindowConfig
 
 SMALL = WindowConfig(mtu_bytes=640, receive_bytes_max=4_000)
 
@@ -65,7 +65,7 @@ def has_all(link: VirtualLink, sent: list[list[list[bytes]]]) -> bool:
     return all(end.got == sent[1 - side] for side, end in enumerate(link.ends))
 
 
-@pytest.mark.parametrize("mtu_bytes", [640, 1_400, 9_000, 65_000])
+@pytest.mark.parametrize("mtu_bytes", [MTU_MIN, 1_400, 9_000, 65_000])
 def test_a_frame_of_many_datagrams_arrives_whole(mtu_bytes: int) -> None:
     link = VirtualLink(Shape(delay=Constant(1), loss=0.05), WindowConfig(mtu_bytes=mtu_bytes))
     link.open()
