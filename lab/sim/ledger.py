@@ -7,7 +7,8 @@ LINK-3  Where nothing passes one way, both ends learn that the link is down (P8)
 LINK-4  Without faults, a frame arrives within a bound or its session ends.
 
 Each frame is stamped by its sender with the number of its session at that end and its own, and the stamp is taken off
-by the receiver; what was sent is kept here, to be compared.
+by the receiver; what was sent is kept here, to be compared.  The frames of a walk are few and short: padding makes them
+fill datagrams, windows and queues.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ from lab.sim.clock import VirtualClock
 from lab.sim.errors import InvariantError
 from lab.transport.link import Channel, Link
 
-_STAMP = Struct("<II")  # session of the sender's end on this link, frame of that session and channel; both from 0 on
+# session of the sender's end on this link, frame of that session and channel, both from 0 on, and bytes of padding
+_STAMP = Struct("<III")
 _ORDER, _PAIR = "LINK-1", "LINK-2"
 _NAMES = ("election", "learner")
 
@@ -43,6 +45,7 @@ class Ledger:
     """All sessions of all links of a world."""
 
     def __init__(self) -> None:
+        self.padding = 0  # bytes by which frames are longer from now on
         self._sessions: dict[End, list[SessionEnd]] = {}
 
     def open(self, link: int, side: int, channels: int) -> SessionEnd:
@@ -96,8 +99,8 @@ class WatchedChannel:
         return self._over.frames_sent
 
     def send(self, *parts: bytes) -> bool:
-        frame = b"".join(parts)
-        if not self._over.send(_STAMP.pack(self._session.number, len(self._sent)), frame):
+        frame, number, padding = b"".join(parts), len(self._sent), self._ledger.padding
+        if not self._over.send(_STAMP.pack(self._session.number, number, padding), frame + _pad(number, padding)):
             return False
         self._sent.append((self._clock.now_ms(), frame))
         return True
@@ -112,19 +115,28 @@ class WatchedChannel:
 
     def _check(self, stamped: bytes) -> bytes:
         session, index = self._session, self._index
-        what = f"{session}, {_NAMES[index]} channel"
         if len(stamped) < _STAMP.size:
-            raise InvariantError(_ORDER, f"{what}: {stamped!r} arrives, which nobody sent")
-        number, frame_number = _STAMP.unpack_from(stamped)
-        sender = self._ledger.sender_of(session, number)
+            raise self._error(f"{stamped!r} arrives, which nobody sent")
+        session_number, number, padding = _STAMP.unpack_from(stamped)
+        sender = self._ledger.sender_of(session, session_number)
         sent, expected = sender.sent[index], session.arrived[index]
-        if frame_number != expected and not (frame_number > expected and frame_number in sender.dropped_at[index]):
-            raise InvariantError(_ORDER, f"{what}: frame {frame_number} arrives, not {expected}")
-        frame = stamped[_STAMP.size :]
-        if not (frame_number < len(sent) and sent[frame_number][1] == frame):
-            raise InvariantError(_ORDER, f"{what}: frame {frame_number} arrives with other bytes than it was sent with")
-        session.arrived[index] = frame_number + 1
+        if number != expected and not (number > expected and number in sender.dropped_at[index]):
+            raise self._error(f"frame {number} arrives, not {expected}")
+        frame: bytes = sent[number][1] if number < len(sent) else b""
+        if len(stamped) != _STAMP.size + len(frame) + padding or stamped[_STAMP.size :] != frame + _pad(
+            number, padding
+        ):
+            raise self._error(f"frame {number} arrives with other bytes than it was sent with")
+        session.arrived[index] = number + 1
         return frame
+
+    def _error(self, what: str) -> InvariantError:
+        return InvariantError(_ORDER, f"{self._session}, {_NAMES[self._index]} channel: {what}")
+
+
+def _pad(number: int, padding: int) -> bytes:
+    """Differs from frame to frame."""
+    return bytes((number & 0xFF,)) * padding
 
 
 class WatchedLink:

@@ -280,6 +280,7 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     mtu_bytes: int = 1_400
     receive_bytes_max: int = 4 << 20
     queue_bytes_max: int = 64 << 20
+    padding: int = 0  # bytes that frames are longer than they have to be, while chaos lasts
     is_probed: bool = False  # in calm one way of a link is cut, which both ends have to notice
 
 

@@ -35,9 +35,10 @@ def draw_weather(seed: int) -> Weather:
         reorder=rng.choice((0.0, 0.0, 0.05, 0.5)),
         damage=rng.choice((0.0, 0.01, 0.1)) if sealed else 0.0,
         sealed=sealed,
-        mtu_bytes=rng.choice((700, 1_400, 1_400, 9_000)),
+        mtu_bytes=rng.choice((576, 1_400, 1_400, 9_000)),
         receive_bytes_max=rng.choice((20_000, 4 << 20)),
-        queue_bytes_max=rng.choice((256 << 10, 64 << 20)),
+        queue_bytes_max=rng.choice((100_000, 64 << 20)),
+        padding=rng.choice((0, 0, 0, 0, 0, 0, 2_000, 20_000)),
         is_probed=rng.random() < 0.25,
     )
 

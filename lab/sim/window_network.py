@@ -39,7 +39,7 @@ class _Road:
 class WindowNetwork:
     """Every live process has an association with every other one, whether the network lets anything through or not."""
 
-    grain_ms = 10.0  # `World.advance` does in one step what is due within so long: timers are many
+    grain_ms = 20.0  # `World.advance` does in one step what is due within so long: timers are many
 
     def __init__(
         self, clock: VirtualClock, rng: random.Random, weather: Weather, *, tick_ms: int, sync_limit_ticks: int
@@ -47,6 +47,7 @@ class WindowNetwork:
         self.clock = clock
         self.weather = weather
         self.ledger = Ledger()
+        self.ledger.padding = weather.padding
         self._rng = rng
         self._window_config = window_config(weather, tick_ms, sync_limit_ticks)
         self._ports: dict[PeerId, WindowPorts] = {}
@@ -158,6 +159,7 @@ class WindowNetwork:
     def calm_down(self) -> None:
         """From now on every datagram arrives at once and once, where nothing is cut."""
         self._is_calm = True
+        self.ledger.padding = 0
         self._rain.clear()
         self._echoes.clear()
         self._late.clear()
