@@ -112,14 +112,16 @@ class Blocks:
 
     def _is_wanted(self, group: str, seconds: float) -> bool:
         profile, round_ = self._profile, self._next_round[group]
+        if not self._in_round(group, round_):
+            return False
         if profile.rounds_most is not None and round_ >= profile.rounds_most:
             return False
         return round_ < profile.rounds_least or seconds + self._cost_s(group, round_) <= profile.budget_s
 
     def _in_round(self, group: str, round_: int) -> list[Step]:
-        """What is planned for the round; past every plan everything, which makes the intervals narrower."""
+        """What is planned for the round; past the plan of every point everything, so that intervals become narrower."""
         steps = self._groups[group]
-        extra = round_ >= self._planned(group)
+        extra = round_ >= self._planned(group) and any(isinstance(step, Point) for step in steps)
         return [step for step in steps if round_ < step.rounds or extra]
 
     def _planned(self, group: str) -> int:

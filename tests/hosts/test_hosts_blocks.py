@@ -2,10 +2,11 @@
 
 import itertools
 
+import msgspec
 import pytest
 
 from lab.bench.plan import Plan
-from lab.bench.point import Point, Profile
+from lab.bench.point import Job, Point, Profile
 from lab.bench.record import Settings
 from lab.hosts.blocks import Block, Blocks, assigned
 
@@ -86,6 +87,12 @@ def test_rounds_beyond_the_plan_are_added_while_the_budget_lasts() -> None:
     blocks = Blocks(a_plan("election", budget_s=1e6, most=5), {"a": "k"})
     assert [block.round_ for _, block in taken(blocks, "a")] == [0, 1, 2, 3, 4]
     assert taken(Blocks(a_plan("election", budget_s=1e6), {"a": "k"}), "a", seconds=2e6)[-1][1].round_ == 2
+
+
+def test_jobs_without_points_are_done_in_their_rounds() -> None:
+    job = Job(id="floor", suite="speed", module="m", rounds=1, seconds=1.0)
+    plan = msgspec.structs.replace(a_plan(), profile=msgspec.structs.replace(a_plan().profile, jobs=(job,)))
+    assert [block.steps for _, block in taken(Blocks(plan, {"a": "k"}), "a")] == [(job,)]
 
 
 def test_what_a_lost_host_leaves_is_measured_by_another_one_once() -> None:

@@ -54,13 +54,17 @@ def sweep_of(pool, tmp_path: Path, plan: Plan, command=fake_command) -> Sweep:
 
 
 def test_records_pyperf_files_and_histograms_come_back_from_every_host(dask, pools, tmp_path) -> None:
-    sweep = sweep_of(pools(dask, "a", "b"), tmp_path, a_plan(A, C, rounds=2))
+    plan = a_plan(A, C, rounds=2)
+    job = next(job for job in profile("smoke", ("speed/floor",)).jobs if job.id == "floor/codec")
+    plan = msgspec.structs.replace(plan, profile=msgspec.structs.replace(plan.profile, jobs=(job,)))
+    sweep = sweep_of(pools(dask, "a", "b"), tmp_path, plan)
     info = sweep.measure()
     assert (sweep.failures, info.finished, info.rounds) == ([], True, {"election": 2, "write-latency": 2})
     run = load_run(sweep.folder.path)
     measured = Counter((r.pyperf.benchmark, r.pyperf.round) for r in (*run.trials, *run.failovers))
     assert measured == {(point, round_): 1 for point in (A, C) for round_ in range(2)}
     assert {record.host for record in (*run.trials, *run.failovers)} == {"a", "b"}
+    assert run.probes, "a job's records come back, too"
     assert list(run.info.hosts) == ["a", "b"]
     for suite, point in (("write-latency", A), ("election", C)):
         assert pyperf.BenchmarkSuite.load(str(sweep.folder.pyperf(suite))).get_benchmark(point).get_nrun() == 2
