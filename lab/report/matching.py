@@ -36,7 +36,7 @@ AXES = tuple(_AXIS_FIELDS)
 _IDENTITY = (
     "target", "voters", "observers", *LINKS, *DISTANCES, "durability", "attach", "reads", "fault", "workload"
 )  # fmt: skip
-_SPEED_IDENTITY = (*_IDENTITY, "clients", "outstanding", *KNOBS)  # its points ask what a knob does at some load
+_LOAD_IDENTITY = (*_IDENTITY, "clients", "outstanding", *KNOBS)  # where points ask what something does at some load
 
 AnyPoint = TypeVar("AnyPoint", Point, FailoverPoint)
 
@@ -95,7 +95,9 @@ def _key(point: Point | FailoverPoint) -> tuple[str, Settings]:
 
 def _identity(point: Point | FailoverPoint) -> tuple[object, ...]:
     settings, suite = point.settings, _key(point)[0]
-    asked = tuple(getattr(settings, field) for field in (_SPEED_IDENTITY if suite == "speed" else _IDENTITY))
+    asked = tuple(
+        getattr(settings, field) for field in (_LOAD_IDENTITY if suite in ("speed", "network") else _IDENTITY)
+    )
     return (suite, load_of(settings) == 1, settings.cpu_share is None, settings.rate is None, *asked)
 
 

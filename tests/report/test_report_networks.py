@@ -6,7 +6,7 @@ import synthetic
 from matplotlib.text import Text
 
 from lab.bench.network_grid import LINKS, LOSSES, PRESETS
-from lab.bench.record import ServerUse
+from lab.bench.record import RecordError, ServerUse
 from lab.report.about import threats
 from lab.report.build import build_report
 from lab.report.compare import compare_by, compare_runs
@@ -218,8 +218,19 @@ def test_runs_over_different_links_share_no_point(run_of, records):
     shm, udp = ([r for r in of_family(records["quick"], "transport") if r.settings.transport == transport]
                 for transport in ("shm", "udp"))  # fmt: skip
     assert compare_runs(run_of(shm), run_of(shm)).rows
-    with pytest.raises(Exception, match="share no verified configuration"):
+    with pytest.raises(RecordError, match="share no verified configuration"):
         compare_runs(run_of(shm), run_of(udp))
+
+
+def test_windows_of_another_length_are_another_setting_of_the_same_point(run_of, records):
+    """And not one of the point with another load, or over other links."""
+    ours = of_family(records["quick"], "transport")
+    longer = [msgspec.structs.replace(r, settings=msgspec.structs.replace(r.settings, seconds=9.0)) for r in ours]
+    with pytest.raises(RecordError, match=r"differs: seconds 0.8 in A, 9.0 in B; --force"):
+        compare_runs(run_of(ours), run_of(longer))
+    rows = compare_runs(run_of(ours), run_of(longer), force=True).rows
+    throughputs = {row.configuration for row in rows if row.metric == "throughput"}
+    assert len(throughputs) == 2 * len(LINKS), "writes and reads"
 
 
 def test_sections_of_the_network_come_in_one_order(run):
