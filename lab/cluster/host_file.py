@@ -36,7 +36,7 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One machine; a role without a number is open to as many as fall to it."""
 
     name: str
-    address: str
+    address: str = ""  # where its servers and clients bind; empty: where its Dask worker is reached
     voters: Count | None = None
     observers: Count | None = None
     clients: Count | None = None
@@ -82,7 +82,7 @@ def check_hosts(hosts: Hosts) -> Hosts:
     if not 1 <= len(hosts.host) <= HOSTS_MAX:
         raise HostsError(f"[[host]]: {len(hosts.host)} of them, allowed: 1 to {HOSTS_MAX}")
     for field in ("name", "address"):
-        values = [getattr(host, field) for host in hosts.host]
+        values = [getattr(host, field) for host in hosts.host if getattr(host, field)]
         if field == "address" and len(hosts.host) > 1:
             values = [value for value in values if not is_loopback(value)]  # several on one machine, to try things out
         if twice := next((value for value in values if values.count(value) > 1), None):
@@ -90,7 +90,8 @@ def check_hosts(hosts: Hosts) -> Hosts:
     for host in hosts.host:
         if not NAME.fullmatch(host.name):
             raise HostsError(f"[[host]] name: {host.name!r}, allowed: letters, digits and . _ - (64 at most)")
-        _check_address(host, key_file=host.key_file or hosts.key_file)
+        if host.address:
+            _check_address(host, key_file=host.key_file or hosts.key_file)
     _check_scheduler(hosts)
     return hosts
 

@@ -174,10 +174,6 @@ class RemoteGround:
         assert isinstance(server, RemoteServer), server
         return server.child.rss_bytes() / 1e6
 
-    def last_log(self, server: int) -> bytes:
-        """What it said there."""
-        return self._host.fetch(f"server-{server}.log")
-
 
 def _data(server: int) -> str:
     return os.path.join("data", str(server))

@@ -62,11 +62,12 @@ class AgentDoor:
         lines = self._log.read().decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
-    async def close(self) -> None:
-        """The agent sees EOF; returns once it has ended and cleaned up."""
+    async def close(self) -> str:
+        """The agent sees EOF; returns once it has ended and cleaned up: why it could not, or nothing."""
         with contextlib.suppress(OSError):
             self._stream.shutdown(socket.SHUT_WR)
-        await asyncio.get_running_loop().run_in_executor(None, self._agent.wait)
+        status = await asyncio.get_running_loop().run_in_executor(None, self._agent.wait)
+        return "" if status == 0 else f"status {status}: {await self.last_words()}"
 
     def __del__(self) -> None:
         self._stream.close()

@@ -38,14 +38,10 @@ class DaskHosts:
             if host.name in self._taken:
                 where = host.data_dir or data_dir
                 pool.describe(host.name, where or str(DEFAULT_DATA_DIR))
-                link = pool.open(host)
-                link.prepare(
-                    data_dir=where,
-                    durable=durable,
-                    address=host.address,
-                    key_file=host.key_file or self._hosts.key_file,
-                )
-                stations[host.name] = Station(link, host.address)
+                link, address = pool.open(host), pool.address_of(host)
+                key_file = host.key_file or self._hosts.key_file
+                link.prepare(data_dir=where, durable=durable, address=address, key_file=key_file)
+                stations[host.name] = Station(link, address)
         return stations
 
     def close(self) -> None:

@@ -69,6 +69,10 @@ class HostPool:
         self.about[name] = about
         return about
 
+    def address_of(self, host: Host) -> str:
+        """Where its servers bind: what the file says, or where its Dask worker is reached."""
+        return host.address or self._workers[host.name].partition("://")[2].rpartition(":")[0].strip("[]")
+
     def open(self, host: Host) -> HostLink:
         """Start an agent there."""
         door = self._in_worker(host.name, AgentDoor, actor=True)
@@ -85,7 +89,7 @@ class HostPool:
             try:
                 tunnel.close()
             except Exception as error:  # noqa: BLE001 - whatever Dask says, the other hosts come first
-                doubts.append(f"host {name}: whether its agent has ended is not known: {_words(error)}")
+                doubts.append(f"host {name}: whether its agent has ended everything is not known: {_words(error)}")
         self.links.clear()
         self._tunnels.clear()
         self._client.close()

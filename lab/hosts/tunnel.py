@@ -5,6 +5,8 @@ import socket
 from concurrent.futures import Future
 from typing import Any
 
+from lab.cluster.errors import ClusterError
+
 WAIT_S = 1.0  # of one question for news
 LOST_AFTER_S = 15.0  # more than that for an answer, and the way to the worker is broken
 CLOSE_TIMEOUT_S = 45.0  # for the agent to clean up: more than its janitor gives itself
@@ -19,7 +21,7 @@ class Tunnel:
         self._door = door
         self.stream, self._far = socket.socketpair()
         self._far.setblocking(False)
-        self._why = ""
+        self._why = self._trouble = ""
         self._loop = loop
         self._carried: Future[None] = asyncio.run_coroutine_threadsafe(self._carry(), loop)
 
@@ -28,8 +30,13 @@ class Tunnel:
         return self._why
 
     def close(self) -> None:
-        """After the stream: returns once the agent has ended, or cannot be reached.  A second call does nothing."""
+        """After the stream: returns once the agent has ended, or cannot be reached.  A second call does nothing.
+
+        Raises ClusterError if it could not clean up.
+        """
         self._carried.result(CLOSE_TIMEOUT_S)
+        if self._trouble:
+            raise ClusterError(self._trouble)
 
     async def _carry(self) -> None:
         ways = [asyncio.create_task(way) for way in (self._outwards(), self._inwards())]
@@ -41,7 +48,7 @@ class Tunnel:
                 if isinstance(end, Exception):
                     self._why = self._why or _in_words(end)
             if not self._why:
-                await asyncio.wait_for(_of(self._door.close()), CLOSE_TIMEOUT_S / 2)
+                self._trouble = await asyncio.wait_for(_of(self._door.close()), CLOSE_TIMEOUT_S / 2)
         finally:
             self._far.close()
 

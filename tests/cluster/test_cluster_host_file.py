@@ -95,6 +95,12 @@ def test_an_unencrypted_scheduler_elsewhere_is_possible_if_it_is_said(tmp_path: 
     assert read_hosts(path).insecure_dask
 
 
+def test_a_host_without_an_address_is_where_its_worker_is(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.toml"
+    path.write_text('scheduler = "tcp://127.0.0.1:8786"\n[[host]]\nname = "a"\n[[host]]\nname = "b"\n')
+    assert [host.address for host in read_hosts(path).host] == ["", ""]
+
+
 def test_no_hosts_are_no_experiment() -> None:
     with pytest.raises(HostsError, match="0 of them"):
         check_hosts(Hosts("tcp://127.0.0.1:1", []))

@@ -49,8 +49,10 @@ def test_an_agent_on_each_host_serves_this_process_and_is_gone_afterwards(dask, 
     assert not list(tmp_path.glob("*/*"))
 
 
-def test_a_host_says_what_it_is(dask, pools) -> None:
+def test_a_host_says_what_it_is_and_where(dask, pools) -> None:
     pool = pools(dask, "a", "b")
+    assert pool.address_of(Host("b")) == "127.0.0.1", "its Dask worker is reached there"
+    assert pool.address_of(Host("b", "127.0.0.9")) == "127.0.0.9"
     about = pool.describe("b", "/var/tmp")
     assert about.machine.id == pool.describe("a", "/var/tmp").machine.id
     assert about.machine.cores >= 1
