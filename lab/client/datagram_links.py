@@ -51,11 +51,13 @@ class DatagramEndpoint(Endpoint):
         self._seed = datagrams.seed
         self._rng = random.SystemRandom()  # of nonces: not to be guessed
         self._ends: dict[int, DatagramEnd] = {}
+        self._servers: dict[Association, int] = {}
+        self._dying: set[int] = set()  # servers that have died
         self._attached: dict[int, Attach] = {}
         self.pull: Callable[[], None] = self._pull
 
     def has_input(self) -> bool:
-        return self._port.has_input()
+        return self._port.has_news()
 
     def wait(self, until_ns: int) -> list[int]:
         self._port.flush()
@@ -65,15 +67,16 @@ class DatagramEndpoint(Endpoint):
         """Take in what has arrived, and act on sessions that opened or ended."""
         self._bell.take_news()
         self._port.receive()
-        for server, end in list(self._ends.items()):
-            reason, opened = end.take_news()
+        for association in self._port.take_heard():
+            server = self._servers[association]
+            reason, opened = self._ends[server].take_news()
             if reason and server in self.links:
                 self.links[server].ended_by = f"server {server}: {reason}"
                 self._remove(self.links[server])
             if opened is not None:
                 self._add(self._link(self._attached[server], opened))
-            if end.is_dead():
-                self._give_up(server)
+        for server in [server for server in self._dying if self._ends[server].is_dead()] if self._dying else ():
+            self._give_up(server)
 
     def _link(self, attach: Attach, over: SessionLink) -> Link:
         link = Link(attach, over)
@@ -99,6 +102,7 @@ class DatagramEndpoint(Endpoint):
         end = DatagramEnd(self._port, association, over, lambda: self._make_shaper(attach.name))
         end.reshape(attach.shape)
         self._ends[attach.name], self._attached[attach.name] = end, attach
+        self._servers[association] = attach.name
         if fds:
             self._watch_life(attach.name, fds[-1])
 
@@ -118,13 +122,15 @@ class DatagramEndpoint(Endpoint):
     def _on_death(self, server: int) -> None:
         self._unwatch_life(server)  # it stays readable for ever
         self._ends[server].on_death()
+        self._dying.add(server)
 
     def _give_up(self, server: int) -> None:
         """End the link for good."""
         end = self._ends.pop(server, None)
         if end is None:
             return
-        del self._attached[server]
+        del self._attached[server], self._servers[end.association]
+        self._dying.discard(server)
         if server in self.links:
             self._remove(self.links[server])
         self._unwatch_life(server)

@@ -48,6 +48,8 @@ class DatagramLinks(NodeLinks):
         self._make_shaper = make_shaper
         self._rng = random.SystemRandom()  # of nonces: not to be guessed
         self._ends: dict[Key, DatagramEnd] = {}
+        self._keys: dict[Association, Key] = {}
+        self._dying: set[Key] = set()  # ends of which the process at the other end has died
         self._attached: dict[Key, Attach] = {}
         self._gone = Counter[str]()  # counters of ends that are no more
 
@@ -65,6 +67,7 @@ class DatagramLinks(NodeLinks):
         over = attach.address or self._map_rings(attach, fds)
         self._ends[key] = DatagramEnd(self._port, association, over, lambda: self._make_shaper(*key))
         self._attached[key] = attach
+        self._keys[association] = key
         self._ends[key].reshape(attach.shape)
         if fds:
             self._watch(key, fds[-1])
@@ -90,12 +93,14 @@ class DatagramLinks(NodeLinks):
         if key is not None:
             self._unwatch(key)  # it stays readable for ever
             self._ends[key].on_death()
+            self._dying.add(key)
 
     def _end(self, key: Key) -> None:
         end = self._ends.pop(key, None)
         if end is None:
             return
-        del self._attached[key]
+        del self._attached[key], self._keys[end.association]
+        self._dying.discard(key)
         self._unwatch(key)
         if key in self._links:
             self._close_link(key, self._links.pop(key))
@@ -118,11 +123,12 @@ class DatagramLinks(NodeLinks):
         self._bell.take_news()
         arrived, self._notices = self._notices, []
         self._port.receive()
-        for key, end in list(self._ends.items()):
-            self._hear(key, end, arrived)
-            if end.is_dead():
-                self._end(key)
-                self._tell(arrived)
+        for association in self._port.take_heard():
+            key = self._keys[association]
+            self._hear(key, self._ends[key], arrived)
+        for key in [key for key in self._dying if self._ends[key].is_dead()] if self._dying else ():
+            self._end(key)
+            self._tell(arrived)
         return arrived
 
     def _hear(self, key: Key, end: DatagramEnd, arrived: list[Inbound]) -> None:
@@ -149,7 +155,7 @@ class DatagramLinks(NodeLinks):
         self._notices.clear()
 
     def has_input(self) -> bool:
-        return bool(self._notices) or self._port.has_input()
+        return bool(self._notices) or self._port.has_news()
 
     def flush(self) -> None:
         super().flush()

@@ -6,7 +6,7 @@ to have.  It decides nothing about sessions, and it answers nothing to what it d
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -77,6 +77,7 @@ class Port:
         self._ringed: list[_Member] = []
         self._shaped: list[_Member] = []
         self._dirty: dict[_Member, None] = {}  # have something to send at once, in the order in which that came
+        self._heard: dict[Association, None] = {}  # got datagrams, or another session, since that was last asked for
         self._earliest = _NEVER  # no timer is due before
         self.foreign = 0  # not for any association
         self.forged = 0  # for one, with a wrong tag
@@ -110,6 +111,7 @@ class Port:
         if farewell := association.close(self._clock()):
             member.carrier.send(farewell)
         self._members.remove(member)
+        self._heard.pop(association, None)
         association.on_dirty = _nothing
         self._dirty.pop(member, None)
         if member.shaper is not None:
@@ -134,7 +136,18 @@ class Port:
                 return member
         raise KeyError(f"{association} is not at this port")
 
+    def has_news(self) -> bool:
+        """As `has_input`, or whether `take_heard` would give any."""
+        return bool(self._heard) or self.has_input()
+
+    def take_heard(self) -> "Iterable[Association]":
+        """Those that may have something to tell or to be received since the last call, in the order of its coming."""
+        heard, self._heard = self._heard, {}
+        return heard
+
     def _index(self, member: _Member) -> None:
+        """It can be found under other prefixes: a session has begun or ended."""
+        self._heard[member.session] = None
         for prefix in member.prefixes:
             if self._by_prefix.get(prefix) is member:
                 del self._by_prefix[prefix]
@@ -225,6 +238,7 @@ class Port:
     def _deliver(self, member: _Member, datagrams: Sequence[bytes], now: int) -> None:
         session = member.session
         session.on_datagrams(datagrams, now)
+        self._heard[session] = None
         if session.prefixes is not member.prefixes:
             self._index(member)
         self._note_timer(member)

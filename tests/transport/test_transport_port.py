@@ -192,6 +192,20 @@ def test_prefixes_that_change_count_from_the_next_datagram_on(bench):
     assert bench.port.counters["foreign"] == 1
 
 
+def test_who_was_heard_of_is_told_once_and_so_is_who_changed_prefixes(bench):
+    one, two = bench.add(A), bench.add(B)
+    assert list(bench.port.take_heard()) == [one, two]
+    bench.arrive(B + b"first", B + b"second")
+    assert bench.port.has_news()
+    assert list(bench.port.take_heard()) == [two]
+    assert list(bench.port.take_heard()) == []
+    assert not bench.port.has_news()
+    one.prefixes = (A + b"",)
+    one.on_dirty()
+    bench.port.flush()
+    assert list(bench.port.take_heard()) == [one]
+
+
 def test_prefixes_that_change_while_sending_count_at_once(bench):
     one = bench.add(A)
     one.prefixes = (B,)
