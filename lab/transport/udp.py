@@ -2,7 +2,7 @@
 
 Linux cuts one large send into datagrams of equal size (`UDP_SEGMENT`, since 4.18) and hands a run of them to the reader
 in one piece (`UDP_GRO`, since 5.0), so that a burst costs two system calls and not two for each datagram.  Where the
-kernel or the way out does not do it everything works one by one; `segment_bytes_max` and `coalesces` say what is used.
+kernel or a way out does not do it everything works one by one; `segment_bytes_max` and `coalesces` say what it does.
 """
 
 import contextlib
@@ -29,6 +29,8 @@ _UNREACHABLE = {  # the network's own ways to lose a datagram; the window sends 
     errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH,
     errno.ENETDOWN, errno.EHOSTDOWN, errno.EPERM, errno.EMSGSIZE,
 }  # fmt: skip
+_UNSENDABLE = _UNREACHABLE | {errno.EACCES, errno.EINVAL}  # also routes that prohibit, and black holes (ip-route(8))
+_SLOW_MAX = 1024  # addresses to which runs are known not to go as they are; then all are tried anew
 
 
 def bind_udp(host: str, port: int = 0) -> socket.socket:
@@ -69,6 +71,7 @@ class UdpSocket:
         self.coalesces = _ask(bound, socket.IPPROTO_UDP, _UDP_GRO, 1)
         # 0 switches segmentation off for the socket, which it is anyway: the answer says whether the kernel knows it
         self.segment_bytes_max = PAYLOAD_BYTES_MAX if _ask(bound, socket.IPPROTO_UDP, _UDP_SEGMENT, 0) else 0
+        self._slow: dict[Address, int] = {}  # the same where the way there takes less
         self.address: Address = bound.getsockname()[:2]
         self.datagrams_sent = self.bytes_sent = self.sends = 0
         self.unsent = 0  # no room in the kernel, or no way there: lost as on a network
@@ -84,10 +87,11 @@ class UdpSocket:
     def send(self, datagrams: Sequence[bytes], address: Address) -> None:
         """Send them in order, runs of one length in one call; what the kernel does not take is counted and lost."""
         begin, count = 0, len(datagrams)
+        segment_bytes_max = self._slow.get(address, self.segment_bytes_max) if self._slow else self.segment_bytes_max
         while begin < count:
             size = len(datagrams[begin])
             end = begin + 1
-            if end < count and 0 < size <= self.segment_bytes_max:
+            if end < count and 0 < size <= segment_bytes_max:
                 limit = min(count, begin + min(SEGMENTS_MAX, PAYLOAD_BYTES_MAX // size))
                 while end < limit and len(datagrams[end]) == size:
                     end += 1
@@ -115,16 +119,23 @@ class UdpSocket:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EIO, errno.EMSGSIZE):
                 return self._lose(len(run), error)
-            # EIO: a device without checksum offload; the others: segments larger than its MTU.  They go out one by one
-            self.segment_bytes_max = 0 if error.errno == errno.EIO else size - 1
+            unsent = self.unsent
             for datagram in run:
                 self._send_one(datagram, address)
+            if self.unsent == unsent:  # it was the run's fault; otherwise there is no way there at all
+                # EIO: a device without checksum offload; the others: segments larger than its MTU
+                self._note_slow(address, 0 if error.errno == errno.EIO else size - 1)
         else:
             self.datagrams_sent += len(run)
             self.sends += 1
 
+    def _note_slow(self, address: Address, segment_bytes_max: int) -> None:
+        if len(self._slow) >= _SLOW_MAX:
+            self._slow.clear()
+        self._slow[address] = segment_bytes_max
+
     def _lose(self, count: int, error: OSError) -> None:
-        if error.errno not in _UNREACHABLE:
+        if error.errno not in _UNSENDABLE:
             raise error
         self.unsent += count
         if error.errno == errno.EMSGSIZE:

@@ -96,20 +96,66 @@ class Refusing:
         return self._real.sendto(datagram, address)
 
 
+def sends_of(one: UdpSocket, size: int, address: udp.Address) -> int:
+    """How many calls four datagrams of `size` take."""
+    before = one.sends
+    one.send(numbered(*(size,) * 4), address)
+    return one.sends - before
+
+
 @pytest.mark.parametrize(("number", "left"), [(errno.EINVAL, 999), (errno.EMSGSIZE, 999), (errno.EIO, 0)])
 def test_way_that_does_not_segment_is_remembered_and_nothing_is_lost(pair, number: int, left: int):
     one, other = pair
+    runs = 1 if one.segment_bytes_max else 4
     real = one._socket
     one._socket = Refusing(real, number, singles=False)
     datagrams = numbered(*(1000,) * 4)
     one.send(datagrams, other.address)
     one._socket = real
     assert everything(other) == datagrams
-    assert one.segment_bytes_max == left
+    assert sends_of(one, left + 1, other.address) == 4
+    if left:
+        assert sends_of(one, left, other.address) == runs
     assert one.unsent == 0
 
 
-@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOBUFS, errno.ECONNREFUSED, errno.ENETUNREACH, errno.EPERM])
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EMSGSIZE, errno.EIO])
+def test_way_that_does_not_segment_slows_no_other_way(pair, number: int):
+    one, other = pair
+    runs = 1 if one.segment_bytes_max else 4
+    real = one._socket
+    one._socket = Refusing(real, number, singles=False)
+    one.send(numbered(*(1000,) * 4), other.address)
+    one._socket = real
+    assert sends_of(one, 1000, one.address) == runs
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EMSGSIZE])
+def test_nothing_is_learned_of_segments_where_there_is_no_way(pair, number: int):
+    one, other = pair
+    runs = 1 if one.segment_bytes_max else 4
+    real = one._socket
+    one._socket = Refusing(real, number, singles=True)
+    one.send(numbered(*(1000,) * 4), other.address)
+    one._socket = real
+    assert one.unsent == 4
+    assert sends_of(one, 1000, other.address) == runs
+
+
+def test_what_is_remembered_of_ways_is_bounded(pair, monkeypatch):
+    monkeypatch.setattr(udp, "_SLOW_MAX", 2)
+    one, other = pair
+    real = one._socket
+    one._socket = Refusing(real, errno.EINVAL, singles=False)
+    for port in range(other.address[1], other.address[1] + 5):
+        one.send(numbered(100, 100), (LOOPBACK, port))
+        assert len(one._slow) <= 2
+    one._socket = real
+
+
+@pytest.mark.parametrize("number", [
+    errno.EAGAIN, errno.ENOBUFS, errno.ECONNREFUSED, errno.ENETUNREACH, errno.EPERM, errno.EACCES, errno.EINVAL,
+])  # fmt: skip
 def test_what_the_network_does_not_take_is_lost_and_counted(pair, number: int):
     one, other = pair
     real = one._socket
