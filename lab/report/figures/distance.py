@@ -18,6 +18,7 @@ from lab.report.style import (
 )
 
 TITLE = "What distance costs a write"
+_REACH = 3.0  # times the 99th percentile: how far its interval is shown
 
 
 def draw(rows: Sequence[DistanceRow]) -> Figure:
@@ -29,24 +30,29 @@ def draw(rows: Sequence[DistanceRow]) -> Figure:
         points = [(getattr(row, value), getattr(row, f"{value}_low"), getattr(row, f"{value}_high")) for row in rows]
         ax.errorbar([point[0] for point in points], y, xerr=error_bars(points), color=series_colour(i), marker=marker,
                     linestyle="none", capsize=3)  # fmt: skip
-        ax.annotate(value, (points[0][0], 0), xytext=(0, 20), textcoords="offset points", ha="center",
+        ax.annotate(value, (points[0][0], 0), xytext=(0, 24), textcoords="offset points", ha="center",
                     color=series_colour(i), fontweight="bold")  # fmt: skip
     for row, at in zip(rows, y, strict=True):
         ax.plot([row.p50, row.p99], [at, at], color=MUTED, linewidth=0.9, alpha=0.6, zorder=0)
         if row.floor is not None:
-            ax.plot([row.floor, row.floor], [at - 0.3, at + 0.3], color=INK, linewidth=1.8, zorder=1)
-        ax.annotate(_said(row), (max(row.p99, row.p99_high or 0.0), at), xytext=(9, 0), textcoords="offset points",
-                    va="center", fontsize=8.5, annotation_clip=False)  # fmt: skip
+            ax.plot([row.floor, row.floor], [at - 0.2, at + 0.2], color=INK, linewidth=1.8, zorder=1)
+        ax.annotate(_said(row), (row.p50, at), xytext=(-5, 9), textcoords="offset points", fontsize=8.5,
+                    annotation_clip=False)  # fmt: skip
     ax.set_xscale("log")
     ax.set_yticks(y, [_name(row) for row in rows])
-    ax.set_ylim(len(rows) - 0.5, -1.0)
+    ax.set_ylim(len(rows) - 0.5, -1.15)
     least = min(min(row.p50, row.floor or row.p50) for row in rows) / 1.5
-    most = max(row.p99_high or row.p99 for row in rows)
-    ax.set_xlim(least, most * (most / least) ** 0.36)  # a quarter of the axis for what is said at the right
+    most = max(_end(row) for row in rows)
+    ax.set_xlim(least, most * (most / least) ** 0.25)  # room for what is said of the farthest
     ax.grid(visible=False, axis="y")
     decades(ax, duration)
     ax.set_xlabel("latency of one write")
     return figure
+
+
+def _end(row: DistanceRow) -> float:
+    """Up to where a line is shown."""
+    return min(row.p99_high or row.p99, _REACH * row.p99)
 
 
 def _name(row: DistanceRow) -> str:

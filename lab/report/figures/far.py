@@ -22,6 +22,7 @@ from lab.report.style import (
 
 TITLE = "An observer near clients of a far region"
 COLUMNS = 3
+_REACH = 1.6  # times a value: how far its interval is shown
 NAMES = {
     "leader": "nobody there ({shape})",
     "observer": "an observer there ({shape})",
@@ -63,7 +64,7 @@ def _panel(ax: Axes, rows: Sequence[FarRow], ways: Sequence[str], *, first: bool
         if row.floor_us is not None:
             ax.plot([row.floor_us] * 2, [at - 0.19, at + 0.19], color=INK, linewidth=1.6, zorder=1)
     least = min(min(row.value, row.floor_us or row.value) for row in rows)
-    most = max(row.high or row.value for row in rows)
+    most = max(min(row.high or row.value, _REACH * row.value) for row in rows)
     if most > 8 * least:
         ax.set_xscale("log")
         ax.set_xlim(least / 3, 3 * most)

@@ -23,6 +23,7 @@ from lab.report.style import (
 )
 
 TITLE = "Writes over UDP that loses datagrams"
+_REACH = 1.5  # how far beyond the largest value an interval is shown
 _TICK_GAP = 0.09  # of the axis: what a label needs
 
 
@@ -47,9 +48,12 @@ def draw(rows: Sequence[LossRow]) -> Figure:
     for ax in (writes, waits, again):
         _rooted(ax, "x", sorted({row.loss for row in rows}), max(row.loss for row in rows))
         ax.set_xlabel("datagrams lost, each way (%)")
-    writes.set_ylim(0, 1.12 * max(row.writes_high or row.writes_per_s for row in rows))
+    first = [row for row in rows if row.load == loads[0]]
+    most = max(row.writes_per_s for row in first)
+    writes.set_ylim(0, 1.12 * min(_REACH * most, max(row.writes_high or row.writes_per_s for row in first)))
     thousands(writes)
     waits.set_yscale("log")
+    waits.set_ylim(min(row.p50 for row in rows) / 1.6, 1.6 * max(row.p99 for row in rows))
     durations(waits, "y", 1.0)
     writes.set_title(f"writes/s, {loads[0]}")
     waits.set_title("latency (● p50, ◇ p99)")

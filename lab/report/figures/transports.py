@@ -22,7 +22,7 @@ from lab.report.style import (
 )
 
 TITLE = "What UDP costs against shared memory"
-_REACH = 1.35  # how far beyond the largest value an axis goes, for the ratio beside it
+_REACH = 1.3  # how far beyond the largest value an axis goes; wider intervals are cut
 _APART = 0.13  # of p50 and p99, whose bars may meet
 
 
@@ -31,7 +31,7 @@ def draw(rows: Sequence[TransportRow]) -> Figure:
     loads = list(dict.fromkeys(row.load for row in rows))
     of = {load: [row for row in rows if row.load == load] for load in loads}
     heights = [0.9 + len(here) for here in of.values()]
-    figure, grid = new_grid(1.2 + 0.3 * sum(heights) + 0.14 * len(loads), heights, 3)
+    figure, grid = new_grid(1.2 + 0.34 * sum(heights) + 0.14 * len(loads), heights, 3)
     caption(figure, TITLE, _notes(rows))
     for (load, here), axes in zip(of.items(), grid, strict=True):
         _panel(axes, here)
@@ -43,6 +43,7 @@ def draw(rows: Sequence[TransportRow]) -> Figure:
 
 def _panel(axes: Sequence[Axes], rows: list[TransportRow]) -> None:
     throughput, latency, cpu = axes
+    most = max(row.ops_per_s for row in rows)
     y, tints = [float(place) for place in range(len(rows))], [series_colour(0 if row.is_base else 1) for row in rows]
     for row, at, tint in zip(rows, y, tints, strict=True):
         _mark(throughput, (row.ops_per_s, row.ops_low, row.ops_high), at, tint, "o")
@@ -52,16 +53,15 @@ def _panel(axes: Sequence[Axes], rows: list[TransportRow]) -> None:
         if row.client_limited:
             hollow(throughput, [(row.ops_per_s, at)], tint)
         if not row.is_base:
-            throughput.annotate(f"× {row.relative:.2f}", (row.ops_high or row.ops_per_s, at), xytext=(8, 0),
-                                textcoords="offset points", va="center", fontsize=8.5, color=tint,
-                                annotation_clip=False)  # fmt: skip
+            throughput.annotate(f"× {row.relative:.2f}", (row.ops_per_s, at), xytext=(0, 5), ha="center",
+                                textcoords="offset points", fontsize=8, color=tint, annotation_clip=False)  # fmt: skip
     base = next(row for row in rows if row.is_base)
     for ax, at in zip(axes, (base.ops_per_s, base.p50, base.cpu_us), strict=True):
         ax.axvline(at, color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)), zorder=0)
         ax.set_yticks(y, [row.links for row in rows] if ax is throughput else [""] * len(rows))
         ax.set_ylim(len(rows) - 0.45, -0.55)
         ax.grid(visible=False, axis="y")
-    throughput.set_xlim(0, _REACH * max(row.ops_high or row.ops_per_s for row in rows))
+    throughput.set_xlim(0, _REACH * most)
     latency.set_xscale("log")
     latency.set_xlim(min(row.p50 for row in rows) / 1.6, 1.6 * max(row.p99 for row in rows))
     cpu.set_xlim(0, 1.25 * max(row.cpu_us for row in rows))
