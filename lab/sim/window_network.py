@@ -63,7 +63,7 @@ class WindowNetwork:
         self._late: list[tuple[float, int, Way, bytes]] = []  # a heap of copies
         self._groups: tuple[frozenset[PeerId], ...] = ()
         self._cuts: set[Way] = set()
-        self._is_calm = False
+        self._calm_ms: float | None = None  # since when nothing is lost but by cuts
 
     # -- processes
 
@@ -158,7 +158,7 @@ class WindowNetwork:
 
     def calm_down(self) -> None:
         """From now on every datagram arrives at once and once, where nothing is cut."""
-        self._is_calm = True
+        self._calm_ms = self.clock.now_ms()
         self.ledger.padding = 0
         self._rain.clear()
         self._echoes.clear()
@@ -176,7 +176,7 @@ class WindowNetwork:
         least, span = self._paces.get(way, self._usual_pace)
         delay = Uniform(least, least + span) if least or span else None
         blocked = way in self._cuts or not self._is_together(way)
-        if self._is_calm:
+        if self._calm_ms is not None:
             return Shape(delay=delay, blocked=blocked)
         return Shape(
             delay=delay,
@@ -195,7 +195,7 @@ class WindowNetwork:
         road = self._roads.get(way)
         if road is None:
             road = self._roads[way] = _Road(self._shape(way), random.Random(self._rng.getrandbits(64)))
-        now, damage = round(self.clock.now_ms() * _MS), 0.0 if self._is_calm else self.weather.damage
+        now, damage = round(self.clock.now_ms() * _MS), self.weather.damage if self._calm_ms is None else 0.0
         road.last.extend(datagrams)
         for datagram in datagrams:
             if damage and road.rng.random() < damage:
@@ -286,14 +286,23 @@ class WindowNetwork:
         """Whether `a` holds its link to `b` to be up."""
         return b in self._ports[a].links.open
 
-    def check_arrival(self) -> None:
-        """Without faults for some time.  Raises InvariantError."""
+    def oldest(self) -> tuple[float, str]:
+        """How many milliseconds ago the oldest frame was sent that has not arrived, and which one that is."""
         now = self.clock.now_ms()
-        for me, ports in sorted(self._ports.items()):
-            for peer, link in sorted(ports.links.open.items()):
-                since = link.waiting_since_ms()
-                if since is not None and now - since > _STUCK_MS:
-                    raise InvariantError("LINK-4", f"server {me}: a frame to {peer} is under way for {now - since} ms")
+        waiting = (
+            (now - since, f"a frame from server {me} to {peer}")
+            for me, ports in self._ports.items()
+            for peer, link in ports.links.open.items()
+            if (since := link.waiting_since_ms()) is not None
+        )
+        return max(waiting, default=(0.0, "none"))
+
+    def check_arrival(self) -> None:
+        """In calm.  Raises InvariantError."""
+        assert self._calm_ms is not None, "datagrams are lost"
+        age_ms, which = self.oldest()
+        if min(age_ms, self.clock.now_ms() - self._calm_ms) > _STUCK_MS:
+            raise InvariantError("LINK-4", f"{which} is under way for {age_ms} ms")
 
 
 def _damaged(datagram: bytes, rng: random.Random) -> bytes:

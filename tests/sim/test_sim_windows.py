@@ -240,7 +240,7 @@ def test_link_4_objects_to_a_frame_that_never_arrives(monkeypatch: pytest.Monkey
     world.advance(900)
     network.check_arrival()
     world.advance(200)
-    with pytest.raises(InvariantError, match=r"^LINK-4: server 1: a frame to 2 is under way"):
+    with pytest.raises(InvariantError, match=r"^LINK-4: a frame from server 3 to 2 is under way for 1"):
         network.check_arrival()
 
 
