@@ -23,6 +23,7 @@ class PortWaiter(Waiter):
         self._timer = Timer()
         self._timer_fd, self._port_fd = self._timer.fileno(), port.fileno()
         self._is_exact = False  # the wait under way ends at the port's deadline
+        self._goes_off_ns = 0  # when the timer will, as it was set last
         self.add(self._timer_fd)
         if self._port_fd >= 0:
             self.add(self._port_fd)
@@ -45,7 +46,13 @@ class PortWaiter(Waiter):
 
     def _sleep(self, timeout_ms: float, has_input: Callable[[], bool]) -> list[int]:
         if self._is_exact and timeout_ms > 0:
-            self._timer.set(int(timeout_ms * 1e6))
+            now = monotonic_ns()
+            due_ns = now + int(timeout_ms * 1e6)
+            if (
+                not now < self._goes_off_ns <= due_ns
+            ):  # else it wakes us in time, perhaps once for nothing: it is dear to set
+                self._timer.set(due_ns - now)
+                self._goes_off_ns = due_ns
             timeout_ms += _LATE_MS
         return super()._sleep(timeout_ms, has_input)
 

@@ -63,6 +63,21 @@ def test_it_does_not_end_before_what_is_due(process: Process) -> None:
         assert time.monotonic_ns() >= due_ns
 
 
+def test_a_deadline_that_moved_back_ends_one_wait_early_at_most(process: Process) -> None:
+    with bind_udp("127.0.0.1") as other:
+        process.port.due_ns = time.monotonic_ns() + 50 * MS
+        other.sendto(b"a", process.address)
+        while not process.port.has_input():
+            process.wait()
+        process.port.receive()
+    process.port.due_ns = due_ns = time.monotonic_ns() + 100 * MS
+    waits = 0
+    while time.monotonic_ns() < due_ns:
+        assert process.wait() == []
+        waits += 1
+    assert waits <= 2
+
+
 def test_what_is_overdue_makes_it_a_look(process: Process) -> None:
     mine, others = socket.socketpair()
     with mine, others:
