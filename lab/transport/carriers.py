@@ -55,9 +55,18 @@ class RingCarrier:
         """`channel` stays the caller's; remove the association from the port before the memory is unmapped."""
         self._channel = channel
         self.lost = 0
-        self.is_corrupt = False  # the other end wrote what no correct process writes: nothing is read any more
+        self.is_corrupt = False  # the other end wrote what no correct process writes: nothing is read or sent any more
 
     def send(self, datagrams: list[bytes]) -> None:
+        if self.is_corrupt:
+            self.lost += len(datagrams)
+            return
+        try:
+            self._send(datagrams)
+        except CorruptFrameError:
+            self.is_corrupt = True
+
+    def _send(self, datagrams: list[bytes]) -> None:
         channel = self._channel
         if channel.wants_flush() and not channel.flush():
             self.lost += len(datagrams)

@@ -407,3 +407,23 @@ def test_corrupt_ring_is_read_no_more_and_others_go_on(open_ends):
         assert not port.has_input()
         port.remove(corrupt)
         assert port.counters["ring_corrupt"] == 1
+
+
+def test_corrupt_ring_is_sent_into_no_more_and_others_go_on(open_ends):
+    with open_ends() as bad, open_ends() as good:
+        port, there, _ = ring_port(good.one)
+        other, here, _ = ring_port(good.other)
+        carrier = RingCarrier(bad.one)
+        port.add(corrupt := Session(B), carrier, None)
+        bad.one._writer._control[16] = 1 << 40  # what no correct reader says it has read
+        corrupt.wants_to_send([B + b"1"])
+        there.wants_to_send([A + b"1"])
+        port.flush()
+        assert port.counters["ring_corrupt"] == 1
+        corrupt.wants_to_send([B + b"2", B + b"3"])
+        there.wants_to_send([A + b"2"])
+        port.flush()
+        assert carrier.lost == 2
+        assert other.receive()
+        assert here.datagrams == [A + b"1", A + b"2"]
+        port.remove(corrupt)
