@@ -234,3 +234,26 @@ def test_datagrams_are_spread_over_a_round_trip() -> None:
         sent += burst
         now = congestion.may_send_at
     assert 1.8 * congestion.window < sent < 2.4 * congestion.window
+
+
+def test_a_way_that_became_longer_is_measured_anew_after_a_while() -> None:
+    """As long as round trips were ever shorter, longer ones look like a queue; so the window lets one run empty."""
+    congestion, rtt = make(10 * MS)
+    now = rounds(congestion, rtt, 5, 10 * MS)
+    now = rounds(congestion, rtt, 400, 30 * MS, now)
+    assert rtt.base == 30 * MS
+    rounds(congestion, rtt, 5, 30 * MS, now)
+    window = congestion.window
+    congestion.on_lost(1_400, 1 << 40, (1 << 40) + 100)
+    assert congestion.window == window
+
+
+def test_a_standing_queue_is_let_run_empty_for_two_round_trips() -> None:
+    congestion, rtt = make(10 * MS)
+    now = rounds(congestion, rtt, 5, 10 * MS)
+    drained = []
+    while now < 12 * SECOND:
+        now = rounds(congestion, rtt, 1, 30 * MS, now)
+        drained.append(congestion.is_full(congestion.window // 4) and not congestion.is_full(congestion.window // 5))
+    assert drained.count(True) == 2
+    assert drained.index(True) == pytest.approx(10 * SECOND / (30 * MS), abs=2)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from virtual_link import MS, SECOND, VirtualLink
 
 from lab.faults import Constant, Shape, Uniform
-from lab.transport.datagram import HEADER_BYTES
+from lab.transport.datagram import ACK, HEADER_BYTES, pack_head, pack_place
 from lab.transport.ring import FRAME_BYTES_MAX
 from lab.transport.seal import Seal
 from lab.transport.shm import Channel
@@ -129,6 +129,18 @@ def test_a_limit_whose_announcement_was_lost_is_asked_for() -> None:
     assert link.run(100 * MS, lambda: bool(link.ends[1].got[0]))
 
 
+def test_a_process_that_begins_to_receive_is_sent_more_at_once() -> None:
+    link = VirtualLink(Shape(delay=Constant(2)), WindowConfig(receive_bytes_max=100_000))
+    link.open()
+    link.ends[1].reads = False
+    link.ends[0].channels[0].send(bytes(150_000))
+    link.ends[0].channels[0].flush()
+    link.run(SECOND + 5 * MS)
+    link.ends[1].reads = True
+    link.ends[1].read()
+    assert link.run(12 * MS, lambda: bool(link.ends[1].got[0]))  # no PING, every 50 ms, has to ask
+
+
 def test_20_mib_pass_through_a_small_window() -> None:
     link = VirtualLink(Shape(delay=Constant(1), loss=0.01), WindowConfig(mtu_bytes=9_000, receive_bytes_max=1 << 18))
     link.open()
@@ -151,6 +163,24 @@ def test_the_election_channel_overtakes_bulk() -> None:
     election.flush()
     assert link.run(200 * MS, lambda: link.ends[1].got[0] == [b"vote"])  # 5 ms of way, up to 65 ms of queue
     assert link.ends[1].got[1] == []
+
+
+def test_the_election_channel_does_not_wait_for_the_congestion_window() -> None:
+    link = VirtualLink(channels=2)
+    link.open()
+    election, learner = link.ends[0].channels
+    association = link.ends[0].association
+    learner.send(bytes(1_000_000))
+    learner.flush()
+    while association.datagrams_to_send(link.now):
+        assert association.counters["datagrams_sent"] < 100
+    assert learner.bytes_sent < 1_000_000
+    for channel in (learner, election):
+        channel.send(b"more")
+        channel.flush()
+    (datagram,) = association.datagrams_to_send(link.now)
+    assert datagram.endswith(b"more")
+    assert election.bytes_sent == 8
 
 
 def test_a_queue_that_overflows_breaks_the_channel_until_it_is_cleared() -> None:
@@ -338,3 +368,37 @@ def test_what_is_damaged_or_cut_on_the_way_is_as_good_as_lost_where_datagrams_ca
         link.ends[0].channels[0].send(frame)
     link.ends[0].channels[0].flush()
     assert link.run(20 * SECOND, lambda: link.ends[1].got[0] == sent)
+
+
+def test_gaps_are_told_ahead_of_data() -> None:
+    link = VirtualLink()
+    link.open()
+    link.ends[0].channels[0].send(bytes(10_000))
+    link.ends[0].channels[0].flush()
+    datagrams = link.ends[0].association.datagrams_to_send(link.now)
+    other = link.ends[1].association
+    other.on_datagrams(datagrams[:2] + datagrams[4:], link.now)
+    link.ends[1].channels[0].send(b"answer")
+    link.ends[1].channels[0].flush()
+    told, answer = other.datagrams_to_send(link.now)
+    assert len(told) == HEADER_BYTES + 8  # one range more than fits into a header
+    assert answer.endswith(b"answer")
+    link.ends[0].association.on_datagrams([told], link.now)
+    again = link.ends[0].association.datagrams_to_send(link.now)
+    other.on_datagrams(again, link.now)
+    assert other.channels[0].receive() == [bytes(10_000)]
+    assert len(again) == 2
+
+
+def test_an_acknowledgement_of_what_was_never_sent_is_malformed() -> None:
+    link = VirtualLink()
+    link.open()
+    end = link.ends[0].association
+    link.ends[0].channels[0].send(b"data")
+    link.ends[0].channels[0].flush()
+    end.datagrams_to_send(link.now)
+    for largest, malformed in ((1, 0), (2, 1), (1 << 40, 2)):
+        forged = pack_head(end.prefixes[1], (0, largest), 1 << 20, 1, 0, ACK, 0) + pack_place(1, 0)
+        end.on_datagram(forged, link.now)
+        assert end.counters["malformed"] == malformed
+    assert end.is_open
