@@ -4,7 +4,7 @@ scheduler = "tls://10.0.0.1:8786"     # of the Dask cluster whose workers are th
 key_file = "/home/me/.zab-lab.key"    # on every host, mode 0600: the key of all links, which is never sent
 
 [[host]]
-name = "a"                            # of the Dask worker there: `dask worker --name a ...`
+name = "a"                            # of the Dask worker there: `dask worker --name a ...` (README, several hosts)
 address = "10.0.0.11"                 # where its servers and clients bind
 voters = 1                            # at most so many; without a number: as many as fall to it
 """

@@ -46,10 +46,10 @@ class HostPool:
         self._client = _connect(hosts.scheduler)
         try:
             self._workers = _workers(self._client)
-            if missing := [host.name for host in hosts.host if host.name not in self._workers]:
+            if missing := [host for host in hosts.host if host.name not in self._workers]:
                 raise ClusterError(
-                    f"host {missing[0]}: {hosts.scheduler} has no worker of that name, it has "
-                    f"{', '.join(sorted(self._workers)) or 'none'}: `dask worker {hosts.scheduler} --name {missing[0]}`"
+                    f"host {missing[0].name}: {hosts.scheduler} has no worker of that name, it has "
+                    f"{', '.join(sorted(self._workers)) or 'none'}: {_how_to_start(missing[0], hosts.scheduler)}"
                 )
         except BaseException:
             self._client.close()
@@ -122,6 +122,13 @@ def _words(error: Exception) -> str:
 
 def _doing(function: Any) -> str:
     return "start an agent" if function is AgentDoor else "describe its machine"
+
+
+def _how_to_start(host: Host, scheduler: str) -> str:
+    return (  # what Dask is not told an address for it binds to all of them
+        f"`dask worker {scheduler} --name {host.name} --nthreads 1 --no-nanny --host {host.address or 'ITS-ADDRESS'} "
+        "--dashboard-address 127.0.0.1:0`"
+    )
 
 
 def _connect(scheduler: str) -> Any:

@@ -1,6 +1,7 @@
 """A Dask cluster of real processes on loopback, whose workers stand for machines."""
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,19 +18,32 @@ from stub_clusters import DEADLINE_S, open_descriptors, wait_until
 pytest.importorskip("distributed", reason="the extra `hosts` is not installed")
 
 
+README = Path(__file__).parents[2] / "README.md"
+
+
 class Dask:
-    """A scheduler and workers; listening on loopback only, its dashboards included."""
+    """A scheduler and workers, started as the README says, but for ports and folders."""
+
+    @staticmethod
+    def documented(program: str) -> list[str]:
+        """What the README has behind `dask PROGRAM`."""
+        (line,) = [line for line in README.read_text().splitlines() if line.startswith(f"dask {program} ")]
+        return shlex.split(line, comments=True)[2:]
 
     def __init__(self, folder: Path, prefix: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._file = folder / "scheduler.json"
-        self._start("scheduler", "dask_scheduler", "--port", "0", "--scheduler-file", str(self._file))
+        self._start("scheduler", "dask_scheduler", *self.documented("scheduler"), "--port", "0",
+                    "--scheduler-file", str(self._file))  # fmt: skip
 
     def add(self, name: str) -> None:
         """Start a worker; it may take its time to come."""
-        self._start(name, "dask_worker", "--scheduler-file", str(self._file), "--name", name, "--no-nanny",
-                    "--nthreads", "1", "--local-directory", str(self.folder), "--death-timeout", "60")  # fmt: skip
+        scheduler, *options = self.documented("worker")
+        assert scheduler.startswith("tcp://127.0.0.1:"), scheduler
+        options[options.index("--name") + 1] = name
+        self._start(name, "dask_worker", "--scheduler-file", str(self._file), *options,
+                    "--local-directory", str(self.folder), "--death-timeout", "60")  # fmt: skip
 
     def kill(self, name: str) -> None:
         process = self._processes.pop(name)
@@ -52,8 +66,7 @@ class Dask:
     def _start(self, name: str, module: str, *options: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.{module}", *options,
-                 "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0", "--no-dashboard"],
+                [sys.executable, "-m", f"distributed.cli.{module}", *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
