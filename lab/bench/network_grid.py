@@ -33,12 +33,12 @@ LOSS_TIMINGS = {"smoke": Timing(0.5, 0.3), "quick": Timing(1.2, 0.4), "full": Ti
 
 
 PRESETS = {
-    "smoke": ("none", "zones"),
+    "smoke": ("zones",),
     "quick": ("none", "lan", "zones", "regions", "oceans"),
     "full": ("none", "lan", "zones", "regions", "oceans"),
 }
 PRESET_TIMINGS = {  # some dozens of writes at least, in quick
-    "smoke": {"none": Timing(0.5, 0.3), "zones": Timing(1.0, 0.3)},
+    "smoke": {"zones": Timing(1.0, 0.3)},
     "quick": {
         "none": Timing(1.0, 0.3), "lan": Timing(1.0, 0.3), "zones": Timing(1.5, 0.3), "regions": Timing(2.0, 0.5),
         "oceans": Timing(3.0, 0.5),
