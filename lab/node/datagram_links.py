@@ -135,7 +135,10 @@ class DatagramLinks(NodeLinks):
         reason, opened = end.take_news()
         if reason and key in self._links:
             ended = self._links.pop(key)
-            ended.receive(arrived, rare=True)
+            try:
+                ended.receive(arrived, rare=True)
+            except CorruptFrameError as error:
+                reason = f"{reason}, and {error}"
             self._say(key, reason)
             self._close_link(key, ended)
             self._tell(arrived)

@@ -261,6 +261,20 @@ def test_a_link_that_is_detached_ends_at_both_ends_and_stays_so(joined: World) -
     assert (joined.one.take(), joined.two.take()) == ([], [])
 
 
+def test_a_frame_that_is_none_before_the_end_of_a_session_ends_nothing_else(
+    joined: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = joined.one, joined.two
+    one.links.send(2, 7, b"fine")
+    one.links._links["peer", 2]._learner.send(b"?")
+    one.links.flush()
+    one.links.detach(Detach("peer", 2))
+    joined.pass_until(two, LearnerFrame(1, 7, b"fine"), PeerDown(1, 101), ms_max=SETTLED_MS)
+    assert "the other end closed the session, and learner frame of 1 bytes" in capsys.readouterr().err
+    joined.join(one, two)
+    joined.pass_until(two, PeerUp(1, 101))
+
+
 def test_a_client_s_link_carries_frames_both_ways_and_can_be_closed(world: World) -> None:
     """Two servers that are clients of each other: the link is the same at both ends."""
     one, two = world.one, world.two
