@@ -140,7 +140,7 @@ class Association:
                 return
             if kind == _OPEN:
                 return  # of a session that is over
-            self._finish("the other end began a new session")
+            self._finish("the other end began a new session", is_known=True)
         self._nonce_in = nonce
         self._expect()
         if echo == self._nonce:
@@ -186,10 +186,12 @@ class Association:
         self._events.append(Opened())
         self.on_dirty()
 
-    def _finish(self, reason: str) -> None:
+    def _finish(self, reason: str, *, is_known: bool = False) -> None:
+        """`is_known`: the other end has left the session, and need not be told."""
         window = self._window
         assert window is not None
-        self._answers.append(window.close_datagram(self._now))
+        if not is_known:
+            self._answers.append(window.close_datagram(self._now))
         window.end(reason)
         self._window, self.channels = None, []
         for name, value in self._of(window).items():

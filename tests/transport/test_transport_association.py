@@ -88,6 +88,22 @@ def test_no_answer_is_longer_than_what_it_answers() -> None:
         assert len(b"".join(ends[0].datagrams_to_send(SECOND + asked))) <= len(hellos[1])
 
 
+def test_no_answer_of_an_open_end_is_longer_than_what_it_answers() -> None:
+    config = WindowConfig(dead_after_ns=60 * SECOND)
+    ends = pair(config)
+    talk(ends, SECOND)
+    again = Association(LINK, 1, 1, config, random.Random("another incarnation"))
+    now, hello = SECOND, b""
+    for _ in range(10):  # beyond the attempts that were heard of
+        now = max(now, again.next_timeout() or 0)
+        (hello,) = again.datagrams_to_send(now)
+    ends[0].datagrams_to_send(now)
+    assert ends[0].is_open
+    ends[0].on_datagram(hello, now)
+    assert not ends[0].is_open
+    assert 0 < len(b"".join(ends[0].datagrams_to_send(now))) <= len(hello)
+
+
 def test_a_hello_that_comes_again_is_dropped_and_counted() -> None:
     ends = pair()
     sent = talk(ends, SECOND)
