@@ -329,7 +329,8 @@ def bench(results: Path, reports: Path, hosts: Path | None, **asked: Any) -> int
     from lab.report.build import build_report
 
     with cli_hosts.fleet(hosts, asked["data_dir"], asked["prototype"]) as machines:
-        outcome = run_bench(results, argv=cli_hosts.argv_of(sys.argv[1:], hosts), machines=machines, **asked)
+        argv, typed = cli_hosts.argv_of(sys.argv[1:], hosts), _on_command_line(asked)
+        outcome = run_bench(results, argv=argv, machines=machines, typed=typed, **asked)
     report = build_report(outcome.folder, reports)
     for line in (*report.sentences, *report.printed):
         click.echo(line)

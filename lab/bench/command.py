@@ -1,7 +1,7 @@
 """What `bench` does between its options and the report: a plan, a folder, a measurement."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from lab.bench.placement import available_cpus, check_placement
 from lab.bench.plan import Plan
 from lab.bench.point import SUITES
 from lab.bench.progress import Reporter, reporter
-from lab.bench.record import RunInfo, Settings
+from lab.bench.record import RunInfo
 from lab.bench.reference import reference_jobs
 from lab.bench.results import RunFolder, default_name
 from lab.bench.systems import missing_targets
@@ -78,16 +78,18 @@ def run_bench(
     data_dir: Path | None,
     prototype: Path | None = None,
     machines: Machines | None = None,
+    typed: Collection[str],
     **links: object,
 ) -> Outcome:
     """Measure; `results` gets a new folder.  What ends it early is raised, and stderr says what was kept.
 
-    `links`: settings of links, for all points whose target can be told; one that is as usual changes nothing.
+    `links`: settings of links, for all points whose target can be told, of which only those that were `typed` count:
+    what was typed stands against what a network brings, even if it is as usual.
     """
     machines = machines or ThisMachine()
     overrides: dict[str, object] = {**workload_settings(workload), "death_detection": death_detection}
-    overrides |= {field: value for field, value in links.items() if value not in (None, getattr(Settings(), field))}
-    overrides = {**network_settings(str(links["network"])), **overrides} if "network" in overrides else overrides
+    asked = {field: value for field, value in links.items() if field in typed}
+    overrides |= {**network_settings(str(asked["network"])), **asked} if "network" in asked else asked
     overrides.pop("reads", None)  # an axis of the grid, as are voters, durability and attachment
     if distribution is not None:
         overrides["distribution"] = distribution

@@ -1,0 +1,64 @@
+"""`bench` from its options to a plan: which points there are, and what they are told."""
+
+from pathlib import Path
+
+import pytest
+
+from lab import cli
+from lab.bench import command
+from lab.bench.command import Outcome, run_bench
+from lab.bench.plan import Plan
+from lab.report.build import Report
+
+
+class Idle:
+    """Implements `Machines` and `Measuring`: notes the plan, measures nothing."""
+
+    def __init__(self, missing=None):
+        self.cpus, self.missing, self.plan, self.failures = 2, missing or {}, None, []
+
+    def bench(self, plan, folder, shown):
+        self.plan = plan
+        return self
+
+    def measure(self):
+        return None
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch):
+    """The plan behind a command line of `bench`."""
+
+    def plan_of(*arguments: str, missing=None) -> Plan:
+        idle = Idle(missing)
+
+        def run(results: Path, **options) -> Outcome:
+            return run_bench(results, **{**options, "machines": idle})
+
+        monkeypatch.setattr(command, "run_bench", run)
+        monkeypatch.setattr(
+            "lab.report.build.build_report", lambda folder, _: Report([folder / "page", folder / "text"], [], [])
+        )
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["bench", *arguments, "--results", str(tmp_path / "results"), "--run", f"run{len(made)}"])
+        made.append(arguments)
+        assert (ended.value.code, idle.plan is not None) == (0, True), "the line says why"
+        return idle.plan
+
+    made: list[tuple[str, ...]] = []
+    return plan_of
+
+
+def ticks(plan: Plan) -> set[int]:
+    return {point.settings.tick_ms for point in plan.points}
+
+
+def test_a_network_brings_its_tick_unless_one_was_typed_even_the_usual_one(planned):
+    assert ticks(planned("--only", "write-latency", "--network", "oceans")) == {300}
+    assert ticks(planned("--only", "write-latency", "--network", "oceans", "--tick-ms", "100")) == {100}
+    assert ticks(planned("--only", "write-latency")) == {100}
+
+
+def test_what_was_not_typed_leaves_points_as_they_are(planned):
+    plan = planned("--only", "write-latency")
+    assert plan.points == plan.profile.points
