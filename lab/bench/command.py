@@ -11,7 +11,7 @@ from lab.bench.driver import Bench
 from lab.bench.grid import families
 from lab.bench.grid import profile as profile_of
 from lab.bench.lifeline import Interrupted
-from lab.bench.limits import SettingsError, check_settings, workload_settings
+from lab.bench.limits import TARGETS, SettingsError, check_settings, deaf_to, workload_settings
 from lab.bench.networks import network_settings
 from lab.bench.placement import available_cpus, check_placement
 from lab.bench.plan import Plan
@@ -116,11 +116,14 @@ def run_bench(
 
 
 def within(plan: Plan, cpus: int, missing: Mapping[str, str]) -> tuple[Plan, list[str]]:
-    """The plan less the points that cannot be measured here, and lines about these.
+    """The plan less the points that cannot be measured here, or as was asked, and lines about these.
 
-    `cpus` are those that there are, `missing` says of each target that is not installed how to get it.
+    `cpus` are those that there are, `missing` says of each target that is not installed how to get it.  A target that
+    cannot be told of links or a network that was asked for would be measured without, beside ours with them.
     """
     kept, left_out = [], []
+    deaf = {target: why for target in TARGETS if (why := deaf_to(target, plan.overrides))}
+    missing = {**deaf, **missing}
     for target, why in missing.items():
         if gone := [point.id for point in plan.profile.points if point.settings.target == target]:
             left_out.append(f"left out: {len(gone)} points of {target}, {gone[0]} and so on: {why}")

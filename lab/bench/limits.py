@@ -51,6 +51,17 @@ FOREIGN_FIELDS = {
     "zookeeper": (*LOAD_FIELDS, "tick_ms", "sync_limit_ticks", "init_limit_ticks", "snap_count", "leader_serves"),
 }
 FOREIGN_FAULTS = {"zookeeper": ("crash", "freeze")}
+LINKED = (
+    "transport",
+    "udp_mtu",
+    "sealed",
+    "network",
+    "loss",
+    "delay_ms",
+    "voter_sites",
+    "observer_sites",
+    "client_sites",
+)
 SUITED: dict[str, dict[str, Any]] = {"null": {"voters": 1, "durability": "memory"}}  # unless asked otherwise
 
 DEFAULT_ARRIVALS = Settings().arrivals
@@ -277,6 +288,16 @@ def known_to(target: str, changes: Mapping[str, object]) -> dict[str, object]:
     if known.get("transport") not in TRANSPORTS[target]:
         known.pop("transport", None)
     return known
+
+
+def deaf_to(target: str, changes: Mapping[str, object]) -> str:
+    """What of links and networks this target cannot be told, though it makes a difference to ours; empty: nothing."""
+    known = known_to(target, changes)
+    usual = Settings()
+    for field in LINKED:
+        if field in changes and field not in known and changes[field] != getattr(usual, field):
+            return f"{option(field)}: {changes[field]!r}, and the target {target} has no such thing"
+    return ""
 
 
 def workload_settings(name: str | None) -> dict[str, Any]:

@@ -62,3 +62,25 @@ def test_a_network_brings_its_tick_unless_one_was_typed_even_the_usual_one(plann
 def test_what_was_not_typed_leaves_points_as_they_are(planned):
     plan = planned("--only", "write-latency")
     assert plan.points == plan.profile.points
+
+
+def targets(plan: Plan) -> set[str]:
+    return {point.settings.target for point in plan.points}
+
+
+@pytest.mark.parametrize(("typed", "why"), [
+    (["--network", "zones"], "--network: 'zones', and the target zookeeper has no such thing"),
+    (["--transport", "udp"], "--transport: 'udp', and the target zookeeper has no such thing"),
+    (["--delay-ms", "2"], "--delay-ms: 2.0, and the target zookeeper has no such thing"),
+])  # fmt: skip
+def test_a_target_that_cannot_be_told_is_left_out_and_named(planned, capsys, typed, why):
+    assert targets(planned("--only", "speed", *typed)) == {"own", "null"}
+    assert (
+        f"lab: left out: 4 points of zookeeper, peer/zookeeper/writes/4x256 and so on: {why}\n"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_target_that_can_be_told_all_that_was_typed_is_measured(planned):
+    plan = planned("--only", "speed/peer", "--transport", "shm", "--tick-ms", "200")
+    assert (targets(plan), ticks(plan)) == ({"own", "zookeeper"}, {200})

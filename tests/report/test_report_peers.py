@@ -16,13 +16,13 @@ from lab.report.style import COLOURS, styled
 VERSION = "Apache ZooKeeper 3.8.0, Java 17.0.1"
 
 
-def a_trial(target, load, round_, ops, us=100.0):
+def a_trial(target, load, round_, ops, us=100.0, **more):
     """`load` as in the points' ids: writes/4x256."""
     kind, depth = load.split("/")
     clients, outstanding = map(int, depth.split("x"))
     settings = Settings(
         **target_settings(target), clients=clients, outstanding=outstanding, reads=float(kind == "reads"),
-        warmup=1.0 if target == "own" else 6.0,
+        warmup=1.0 if target == "own" else 6.0, **more,
     )  # fmt: skip
     record = synthetic.World().trial("speed", settings, f"peer/{target}/{load}", round_, ops, us)
     return msgspec.structs.replace(record, target=target, target_version="" if target == "own" else VERSION)
@@ -71,6 +71,14 @@ def test_a_load_that_only_one_of_them_was_put_under_is_no_comparison(run_of):
     alone = [a_trial("own", "writes/1x1", 0, 1000.0), a_trial("zookeeper", "writes/1x64", 0, 1000.0)]
     assert peer_rows(run_of(alone)) == []
     assert section(run_of(alone)) is None
+
+
+@pytest.mark.parametrize(
+    "more", [{"network": "zones", "network_digest": "c0ffee"}, {"delay_ms": 2.0}, {"tick_ms": 300}]
+)
+def test_who_is_farther_apart_or_has_a_longer_tick_is_no_peer(run_of, more):
+    apart = [a_trial("own", "writes/1x1", 0, 1000.0, **more), a_trial("zookeeper", "writes/1x1", 0, 1000.0)]
+    assert section(run_of(apart)) is None
 
 
 def test_the_section_says_how_many_times_with_its_interval_and_draws_it(run_of):

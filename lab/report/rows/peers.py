@@ -2,12 +2,13 @@
 
 import msgspec
 
-from lab.report.points import Point, group_trials, load_of
+from lab.report.points import DISTANCES, Point, group_trials, load_of
 from lab.report.reading import Run
 from lab.report.statistics import Effect, Sample, estimate, ratio
 
 FAMILY = "peer"
 OURS = "own"
+ALIKE = (*DISTANCES, "network_digest", "tick_ms")  # settings of both, or what differs is not who was measured
 
 
 class PeerRow(msgspec.Struct, frozen=True):
@@ -67,12 +68,13 @@ def peer_effects(run: Run) -> list[PeerEffect]:
 
 def _loads(run: Run) -> list[list[Point]]:
     """Per load the points, ours first."""
-    by_load: dict[str, list[Point]] = {}
+    by_load: dict[tuple[object, ...], list[Point]] = {}
     mine = [trial for trial in run.trials if trial.pyperf and trial.pyperf.benchmark.startswith(f"{FAMILY}/")]
     for point in group_trials(mine):
         link = point.trials[0].pyperf
         assert link is not None
-        by_load.setdefault(link.benchmark.split("/", 2)[2], []).append(point)
+        alike = (getattr(point.settings, field) for field in ALIKE)
+        by_load.setdefault((link.benchmark.split("/", 2)[2], *alike), []).append(point)
     found = [sorted(points, key=lambda point: (point.settings.target != OURS, point.settings.target))
              for points in by_load.values()]  # fmt: skip
     found = [points for points in found if points[0].settings.target == OURS and len(points) > 1]
