@@ -11,7 +11,8 @@ from lab.bench.driver import Bench
 from lab.bench.grid import families
 from lab.bench.grid import profile as profile_of
 from lab.bench.lifeline import Interrupted
-from lab.bench.limits import TARGETS, SettingsError, check_settings, deaf_to, workload_settings
+from lab.bench.limits import LINKED, TARGETS, SettingsError, check_settings, deaf_to, option, workload_settings
+from lab.bench.network_grid import SUITE as NETWORK
 from lab.bench.networks import network_settings
 from lab.bench.placement import available_cpus, check_placement
 from lab.bench.plan import Plan
@@ -94,7 +95,8 @@ def run_bench(
     if distribution is not None:
         overrides["distribution"] = distribution
     suites = parse_only(only)
-    chosen = profile_of(profile, suites)
+    wanted, note = _wanted(profile, suites, asked)
+    chosen = profile_of(profile, wanted)
     if prototype is not None:
         chosen = msgspec.structs.replace(chosen, jobs=(*chosen.jobs, *reference_jobs(chosen.points, prototype)))
         argv = _without_folder(argv, prototype)
@@ -102,7 +104,7 @@ def run_bench(
     for point in plan.points:
         check_settings(point.settings)
     plan, left_out = within(plan, machines.cpus, machines.missing)
-    for line in left_out:
+    for line in (*note, *left_out):
         sys.stderr.write(f"lab: {line}\n")
     created = RunFolder.create(results, name or default_name())
     run, folder = machines.bench(plan, created, reporter()), created.path
@@ -137,6 +139,22 @@ def within(plan: Plan, cpus: int, missing: Mapping[str, str]) -> tuple[Plan, lis
             left_out.append(f"left out: {point.id}: {error}")
     profile = msgspec.structs.replace(plan.profile, points=tuple(kept))
     return msgspec.structs.replace(plan, profile=profile), left_out
+
+
+def _wanted(profile: str, suites: tuple[str, ...], asked: Collection[str]) -> tuple[tuple[str, ...], list[str]]:
+    """What to measure: all but the suite network if one of its axes was asked for, and a line where that is left out.
+
+    Told the same transport or network, its points would answer nothing.  Raises SettingsError if it was asked for, too.
+    """
+    axis = next((option(field) for field in LINKED if field in asked), None)
+    if axis is None:
+        return suites, []
+    others = tuple(suite for suite in SUITES if suite != NETWORK)
+    if any(name.partition("/")[0] == NETWORK for name in suites):
+        raise SettingsError(f"{axis}: an axis of the suite {NETWORK}, allowed with --only {', '.join(others)}")
+    if suites or profile != "full":  # the only one that measures it unasked
+        return suites, []
+    return others, [f"left out: the suite {NETWORK}, of which {axis} is an axis"]
 
 
 def _without_folder(argv: tuple[str, ...], script: Path) -> tuple[str, ...]:

@@ -51,17 +51,9 @@ FOREIGN_FIELDS = {
     "zookeeper": (*LOAD_FIELDS, "tick_ms", "sync_limit_ticks", "init_limit_ticks", "snap_count", "leader_serves"),
 }
 FOREIGN_FAULTS = {"zookeeper": ("crash", "freeze")}
-LINKED = (
-    "transport",
-    "udp_mtu",
-    "sealed",
-    "network",
-    "loss",
-    "delay_ms",
-    "voter_sites",
-    "observer_sites",
-    "client_sites",
-)
+LINKED = (  # what of links and networks can be asked for: the axes of the suite network
+    "transport", "udp_mtu", "sealed", "network", "loss", "delay_ms", "voter_sites", "observer_sites", "client_sites",
+)  # fmt: skip
 SUITED: dict[str, dict[str, Any]] = {"null": {"voters": 1, "durability": "memory"}}  # unless asked otherwise
 
 DEFAULT_ARRIVALS = Settings().arrivals

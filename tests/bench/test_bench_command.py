@@ -26,7 +26,7 @@ class Idle:
 
 
 @pytest.fixture
-def planned(tmp_path, monkeypatch):
+def planned(tmp_path, monkeypatch, capsys):
     """The plan behind a command line of `bench`."""
 
     def plan_of(*arguments: str, missing=None) -> Plan:
@@ -42,7 +42,8 @@ def planned(tmp_path, monkeypatch):
         with pytest.raises(SystemExit) as ended:
             cli.main(["bench", *arguments, "--results", str(tmp_path / "results"), "--run", f"run{len(made)}"])
         made.append(arguments)
-        assert (ended.value.code, idle.plan is not None) == (0, True), "the line says why"
+        if ended.value.code:
+            raise AssertionError(capsys.readouterr().err)
         return idle.plan
 
     made: list[tuple[str, ...]] = []
@@ -84,3 +85,28 @@ def test_a_target_that_cannot_be_told_is_left_out_and_named(planned, capsys, typ
 def test_a_target_that_can_be_told_all_that_was_typed_is_measured(planned):
     plan = planned("--only", "speed/peer", "--transport", "shm", "--tick-ms", "200")
     assert (targets(plan), ticks(plan)) == ({"own", "zookeeper"}, {200})
+
+
+def suites(plan: Plan) -> set[str]:
+    return {step.suite for step in (*plan.points, *plan.profile.jobs)}
+
+
+@pytest.mark.parametrize("typed", [
+    ["--transport", "udp"], ["--transport", "shm"], ["--network", "zones"], ["--loss", "0.1"], ["--sealed", "yes"],
+])  # fmt: skip
+@pytest.mark.parametrize("only", ["network", "speed,network/loss"])
+def test_an_axis_of_the_suite_network_is_not_told_to_its_points(planned, only, typed):
+    with pytest.raises(AssertionError, match=f"{typed[0]}: an axis of the suite network, allowed with --only election"):
+        planned("--only", only, *typed)
+
+
+def test_everything_over_a_network_is_everything_but_the_suite_that_is_about_networks(planned, capsys):
+    plan = planned("--profile", "full", "--network", "zones")
+    assert suites(plan) == {"election", "write-latency", "read-scaling", "speed"}
+    assert {point.settings.network for point in plan.points} == {"zones"}
+    assert "lab: left out: the suite network, of which --network is an axis\n" in capsys.readouterr().err
+
+
+def test_what_is_no_axis_is_told_to_the_suite_network_too(planned):
+    plan = planned("--only", "network/loss", "--tick-ms", "200", "--distribution", "zipf")
+    assert {(point.settings.tick_ms, point.settings.distribution) for point in plan.points} == {(200, "zipf")}
