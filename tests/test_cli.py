@@ -45,6 +45,7 @@ BAD = [  # what was typed, what the line must name
     (["trial", "--transport", "rdma"], ["--transport", "rdma", "shm", "udp"]),
     (["trial", "--sealed", "yes"], ["--sealed", "shm"]),
     (["trial", "--transport", "udp", "--udp-mtu", "100"], ["--udp-mtu", "100", "576"]),
+    (["trial", "--udp-mtu", "9000"], ["--udp-mtu 9000", "shm", "--transport udp"]),
     (["trial", "--target", "etcd"], ["--target", "etcd", "own", "zookeeper"]),
     (["trial", "--durability", "eventual"], ["--durability", "eventual", "fsync", "buffered", "memory"]),
     (["trial", "--attach", "observers"], ["--attach", "observers", "leader"]),

@@ -13,7 +13,7 @@ from lab.bench.grid import profile as profile_of
 from lab.bench.lifeline import Interrupted
 from lab.bench.limits import LINKED, TARGETS, SettingsError, check_settings, deaf_to, option, workload_settings
 from lab.bench.network_grid import SUITE as NETWORK
-from lab.bench.networks import network_settings
+from lab.bench.networks import carries_datagrams, network_settings
 from lab.bench.placement import available_cpus, check_placement
 from lab.bench.plan import Plan
 from lab.bench.point import SUITES
@@ -103,6 +103,8 @@ def run_bench(
     plan = Plan(profile=chosen, only=suites, overrides=overrides, seed=seed, data_dir=data_dir, argv=argv)
     for point in plan.points:
         check_settings(point.settings)
+    if "udp_mtu" in asked and not any(carries_datagrams(point.settings) for point in plan.points):
+        raise SettingsError("--udp-mtu: no link carries datagrams, allowed with --transport udp or a network")
     plan, left_out = within(plan, machines.cpus, machines.missing)
     for line in (*note, *left_out):
         sys.stderr.write(f"lab: {line}\n")

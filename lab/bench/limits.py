@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from lab.bench.arrivals import ArrivalsError, parse_arrivals
-from lab.bench.networks import check_network, network_settings
+from lab.bench.networks import carries_datagrams, check_network, network_settings
 from lab.bench.record import Settings
 from lab.networks import NetworkError
 from workloads import Workload, WorkloadError, load_workload, refine, workload_named, workload_of
@@ -154,6 +154,11 @@ def check_settings(settings: Settings) -> Settings:
         check_network(settings)
     except NetworkError as error:
         raise SettingsError(str(error)) from error
+    if settings.udp_mtu != Settings().udp_mtu and not carries_datagrams(settings):
+        raise SettingsError(
+            f"--udp-mtu {settings.udp_mtu}: links of the transport {settings.transport} carry no datagrams without a "
+            "network, allowed with --transport udp, --network, --loss or --delay-ms"
+        )
     try:
         parse_arrivals(settings.arrivals)
     except ArrivalsError as error:

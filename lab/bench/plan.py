@@ -10,6 +10,7 @@ import msgspec
 
 from lab.bench.grid import estimate_s, find_point
 from lab.bench.limits import known_to
+from lab.bench.networks import carries_datagrams
 from lab.bench.point import LOOPS, Job, Point, Profile
 from lab.bench.record import Settings
 from lab.bench.results import RunFolder
@@ -38,7 +39,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _told(self, settings: Settings) -> Settings:
-        return msgspec.structs.replace(settings, **known_to(settings.target, self.overrides))
+        told = msgspec.structs.replace(settings, **known_to(settings.target, self.overrides))
+        return told if carries_datagrams(told) else msgspec.structs.replace(told, udp_mtu=settings.udp_mtu)
 
 
 def pyperf_command(point: Point, round_: int, folder: RunFolder, extra: list[str]) -> list[str]:

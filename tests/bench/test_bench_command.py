@@ -110,3 +110,10 @@ def test_everything_over_a_network_is_everything_but_the_suite_that_is_about_net
 def test_what_is_no_axis_is_told_to_the_suite_network_too(planned):
     plan = planned("--only", "network/loss", "--tick-ms", "200", "--distribution", "zipf")
     assert {(point.settings.tick_ms, point.settings.distribution) for point in plan.points} == {(200, "zipf")}
+
+
+def test_a_size_of_datagrams_is_told_to_points_that_send_some(planned):
+    plan = planned("--only", "speed/peer,speed/bar", "--network", "zones", "--udp-mtu", "9000")
+    assert {point.settings.udp_mtu for point in plan.points} == {9000}
+    with pytest.raises(AssertionError, match="--udp-mtu: no link carries datagrams, allowed with --transport udp or"):
+        planned("--only", "write-latency", "--udp-mtu", "9000")

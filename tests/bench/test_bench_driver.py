@@ -198,6 +198,12 @@ def test_overrides_reach_every_point():
     assert {(p.settings.distribution, p.settings.value_bytes) for p in plan.points} == {("zipf", 64)}
 
 
+def test_a_size_of_datagrams_is_no_setting_of_a_point_that_sends_none():
+    two = tuple(msgspec.structs.replace(p, settings=msgspec.structs.replace(p.settings, transport=transport))
+                for p, transport in zip(points(A, B), ("shm", "udp"), strict=True))  # fmt: skip
+    assert [p.settings.udp_mtu for p in a_plan(two, overrides={"udp_mtu": 9000}).points] == [1400, 9000]
+
+
 def test_the_pyperf_command_is_the_documented_one(tmp_path):
     [point] = points(C, rounds=2)
     folder = RunFolder.create(tmp_path, "run")
