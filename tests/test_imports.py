@@ -33,6 +33,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         "lab.node.config",
         "lab.node.control",
         "lab.node.links",
+        "lab.node.peer_link",
         "lab.node.datagram_links",
         "lab.faults",
         "workloads",

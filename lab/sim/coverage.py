@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, get_args
 
 from lab.service.server import Server
+from lab.sim import window_coverage
 from lab.sim.explore import Finding, examine
 from lab.sim.mutants.planting import Patch
 from lab.sim.observer import MachineEvent, Observer
@@ -95,6 +96,7 @@ def named(links: Links = "ideal") -> list[tuple[str, str]]:
         *(("happening", what) for what in HAPPENINGS),
         *(("fault", fault.__name__) for fault in faults),
         *(("rule", f"{rule}: {what}") for rule, what in RULES.items()),
+        *((window_coverage.SECTION, what.value) for what in window_coverage.Reached if links == "window"),
     ]
 
 
@@ -249,6 +251,7 @@ def counted(counts: Counts) -> Iterator[None]:
         patch(Relay, "_begin", begin)
         patch(Log, "_cut_segment", cut_segment)
         patch(scan, "_cut_to", cut_to)
+        window_coverage.count_datagrams(patch, counts)
         yield
     finally:
         patch.undo()

@@ -6,6 +6,8 @@ import pytest
 
 from lab.cli import main
 from lab.sim.coverage import Counts, cover, named, table
+from lab.sim.plan import Links
+from lab.sim.window_coverage import Reached
 from lab.zab import synchronizer
 
 COMMON = {
@@ -19,11 +21,15 @@ COMMON = {
     ("rule", "Z-17: a quiet period that ran out"),
 }
 
+COMMON_OVER_DATAGRAMS = {
+    ("datagrams", what.value) for what in Reached if what not in (Reached.RENEWED, Reached.OVERFLOWED)
+}  # fmt: skip
 
-def total(seeds: range) -> Counts:
+
+def total(seeds: range, links: Links = "ideal") -> Counts:
     counts: Counts = Counter()
     for seed in seeds:
-        finding, reached = cover(seed)
+        finding, reached = cover(seed, links)
         assert finding is None
         counts.update(reached)
     return counts
@@ -33,6 +39,12 @@ def test_a_few_seeds_reach_what_is_common_and_nothing_without_a_name():
     reached = set(total(range(12)))
     assert reached >= COMMON
     assert reached <= set(named())
+
+
+def test_a_few_seeds_over_datagrams_reach_what_sessions_go_through():
+    reached = set(total(range(12), "window"))
+    assert reached >= COMMON_OVER_DATAGRAMS
+    assert reached <= set(named("window"))
 
 
 def test_counting_leaves_no_trace():
