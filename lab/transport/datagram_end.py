@@ -11,12 +11,14 @@ from lab.faults import Shape
 from lab.transport.association import Association, Ended, Opened
 from lab.transport.carriers import RingCarrier, UdpCarrier
 from lab.transport.link import SessionLink
-from lab.transport.port import Port
+from lab.transport.port import READS_MAX, Port
 from lab.transport.shaping import Shaper
 from lab.transport.shm import AttachedLink
-from lab.transport.udp import Address
+from lab.transport.udp import BUFFER_BYTES, Address
 
 GAUGES = ("srtt_ns", "cwnd_bytes")  # among the counters: how something is, not how often it happened
+# A socket's buffer is read in so many turns: the kernel doubles what it is asked for, and a datagram uses 512 or more.
+TURNS_MAX = 2 * BUFFER_BYTES // 512 // READS_MAX
 
 MakeShaper = Callable[[], Shaper]  # one that does nothing yet
 
@@ -35,8 +37,10 @@ class DatagramEnd:
         self._port, self._make_shaper = port, make_shaper
         self._rings = over if isinstance(over, AttachedLink) else None
         self._shaper: Shaper | None = None
-        self._is_dying = False  # the process at the other end has died, and the news of it is under way
         carrier = RingCarrier(over.channels[0]) if isinstance(over, AttachedLink) else UdpCarrier(port, over)
+        self._ring = carrier if isinstance(carrier, RingCarrier) else None
+        self._is_dying = False  # the process at the other end has died, and the news of it is under way
+        self._died_in = 0  # the port's turn
         port.add(association, carrier, None)
 
     def reshape(self, shape: Shape | None) -> None:
@@ -53,12 +57,18 @@ class DatagramEnd:
     def on_death(self) -> None:
         """The process at the other end has died."""
         self._is_dying = self._shaper is None or not self._shaper.shape.blocked
+        self._died_in = self._port.turns
         if self._shaper is not None:
             self._shaper.push_end(self._port.now_ns())
 
     def is_dead(self) -> bool:
         """Whether that is known at this end: everything that had been sent was received from the port."""
-        return self._is_dying and not self._shaper and not self._port.has_input()  # an empty shaper is false
+        if not self._is_dying or self._shaper:  # an empty one is false
+            return False
+        if self._ring is not None:
+            return not self._ring.has_input()
+        # others may send faster than is read, but what was there when it died has had its turn some day
+        return not self._port.has_input() or self._port.turns - self._died_in >= TURNS_MAX
 
     def take_news(self) -> tuple[str, SessionLink | None]:
         """Why the session ended that was open before, or an empty text; and the session that has opened since.

@@ -79,6 +79,7 @@ class Port:
         self._dirty: dict[_Member, None] = {}  # have something to send at once, in the order in which that came
         self._heard: dict[Association, None] = {}  # got datagrams, or another session, since that was last asked for
         self._earliest = _NEVER  # no timer is due before
+        self.turns = 0  # calls of `receive`
         self.foreign = 0  # not for any association
         self.forged = 0  # for one, with a wrong tag
         self._ring_lost = self._ring_corrupt = 0  # of associations that were removed
@@ -165,6 +166,7 @@ class Port:
         Reads READS_MAX times at most: `has_input` says whether more is there.
         """
         changed = False
+        self.turns += 1
         udp = self._udp
         if udp is not None:
             foreign, is_full = self.foreign, False

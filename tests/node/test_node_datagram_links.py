@@ -13,6 +13,7 @@ from lab.node.datagram_links import DatagramLinks, shaper_maker
 from lab.node.errors import NodeError
 from lab.service.events import ClientDown
 from lab.service.host import ClientFrame, ClientUp, ElectionFrame, Inbound, LearnerFrame
+from lab.transport import datagram_end
 from lab.transport.bell import Bell
 from lab.transport.port import Port
 from lab.transport.port_waiter import PortWaiter
@@ -200,6 +201,18 @@ def test_a_death_comes_after_what_the_process_had_sent(joined: World) -> None:
     joined.alive.remove(joined.one)
     joined.one.die()
     joined.pass_until(joined.two, LearnerFrame(1, 7, b"last"), PeerDown(1, 101), ms_max=1)
+
+
+def test_the_news_of_a_death_comes_though_others_send_without_a_pause(
+    joined: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datagram_end, "TURNS_MAX", 20)
+    monkeypatch.setattr(joined.two.links._port, "has_input", lambda: True)
+    joined.one.links.send(2, 7, b"last")
+    joined.one.links.flush()
+    joined.alive.remove(joined.one)
+    joined.one.die()
+    joined.pass_until(joined.two, LearnerFrame(1, 7, b"last"), PeerDown(1, 101), ms_max=21)
 
 
 def test_the_news_of_a_death_takes_as_long_as_everything_else(joined: World) -> None:
