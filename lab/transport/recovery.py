@@ -33,7 +33,7 @@ class Rtt:
 
     def set_base(self, base_ns: int) -> None:
         self.base = base_ns  # the least of all: without any queue on the way, one hopes
-        self.queue_from = base_ns + max(base_ns // 8, MS)  # what takes longer than this has waited in a queue
+        self.queue_from = base_ns + max(base_ns // 16, MS)  # what takes longer than this has waited in a queue
 
     def add(self, sample_ns: int, delay_ns: int) -> None:
         """A datagram was acknowledged after `sample_ns`, of which the other end admits to have waited `delay_ns`."""
