@@ -100,13 +100,18 @@ class Agent:
             if key.fileobj is self._stream:
                 if not self._read_stream():
                     return False
-            elif key.fd in self._selector.get_map():  # not removed meanwhile
+            elif self._is_watched(key):
                 child, channel = key.data
                 if ready & selectors.EVENT_WRITE and child.flush(channel):
                     self._selector.modify(key.fd, selectors.EVENT_READ, key.data)
                 if ready & selectors.EVENT_READ:
                     self._read_child(child, channel)
         return True
+
+    def _is_watched(self, key: selectors.SelectorKey) -> bool:
+        """False if what came before in this turn closed it; a process started since may have the number."""
+        now = self._selector.get_map().get(key.fd)
+        return now is not None and now.data == key.data
 
     # -- the coordinator
 

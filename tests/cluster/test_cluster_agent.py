@@ -1,11 +1,13 @@
 """The agent of a host: processes there, seen and ended from here as if they were here; nothing of them outlives it."""
 
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,19 @@ from stub_clusters import DEADLINE_S, open_descriptors, wait_until
 
 from lab.cluster.agent_protocol import (
     FRAME_BYTES_MAX,
+    Ended,
+    Forward,
+    HangUp,
+    Heard,
+    Held,
     Ping,
     Pong,
     Prepare,
+    Report,
+    Resident,
+    Signal,
+    Start,
+    Started,
     Unframer,
     decode_report,
     decode_request,
@@ -260,6 +272,59 @@ def test_a_coordinator_that_says_nothing_for_too_long_is_gone(tmp_path: Path) ->
         ours.sendall(frame(Prepare(1, str(tmp_path), False, "", "")))
         (prepared,) = Unframer().feed(ours.recv(1 << 16))
         assert Path(decode_report(prepared).folder).is_dir()
+        assert agent.wait(DEADLINE_S) == 0
+    assert not list(tmp_path.iterdir())
+
+
+@contextmanager
+def bare_agent() -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+    """An agent and the stream to it."""
+    ours, its_end = socket.socketpair()
+    ours.settimeout(DEADLINE_S)
+    with ours, its_end:
+        agent = subprocess.Popen(
+            [sys.executable, "-m", "lab.cluster.agent", str(its_end.fileno())],
+            pass_fds=(its_end.fileno(),),
+            env={**os.environ, "PYTHONPATH": SOURCE_ROOT},
+        )
+        its_end.close()
+        try:
+            yield agent, ours
+        finally:
+            agent.kill()
+            agent.wait()
+
+
+def reports(stream: socket.socket) -> Iterator[Report]:
+    """What an agent says on its stream, one after another."""
+    frames = Unframer()
+    while data := stream.recv(1 << 16):
+        yield from map(decode_report, frames.feed(data))
+
+
+@pytest.mark.process
+def test_a_process_that_gets_the_descriptor_of_a_closed_channel_is_not_taken_for_the_other(tmp_path: Path) -> None:
+    """In one turn of the agent a channel is closed, a process starts, and the channel's last words are due."""
+    with bare_agent() as (agent, stream):
+        said = reports(stream)
+        stream.sendall(frame(Prepare(1, str(tmp_path), False, "", "")))
+        stream.sendall(frame(Start(2, 1, "job", "a", [ECHO], b"hello")))
+        first = next(report for report in said if isinstance(report, Started))
+        for request in (Signal(3, 1, signal.SIGSTOP), Forward(1, 0, b"fail"), Resident(4, 1)):
+            stream.sendall(frame(request))
+        assert next(report for report in said if isinstance(report, Held)), "by now the process is told"
+        agent.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, agent.pid, os.WSTOPPED | os.WNOWAIT)
+        stream.sendall(frame(HangUp(1, 0)) + frame(Start(5, 2, "job", "b", [ECHO], b"hello")))
+        os.kill(first.pid, signal.SIGCONT)
+        wait_until(lambda: running_since(first.pid) is None, "the process has ended")
+        agent.send_signal(signal.SIGCONT)
+        second = next((report for report in said if isinstance(report, Started)), None)
+        assert second is not None
+        later = list(itertools.islice(said, 2))
+        assert Ended(1, "exit status 1: echo: told to fail") in later
+        assert Heard(2, 0, b"%d: hello" % second.pid) in later
+        stream.shutdown(socket.SHUT_WR)
         assert agent.wait(DEADLINE_S) == 0
     assert not list(tmp_path.iterdir())
 
