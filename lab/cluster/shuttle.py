@@ -15,9 +15,12 @@ from contextlib import suppress
 import msgspec
 
 from lab.cluster.agent_protocol import Forward, HangUp, Heard, Ping, Report, Request, Unframer, decode_report, frame
+from lab.cluster.errors import ClusterError
 
 READ_BYTES = 1 << 18
 DATAGRAM_BYTES_MAX = 1 << 16
+OUT_BYTES_MAX = 16 << 20  # for the agent; what a run says to one is some hundred bytes at a time
+WAITING_BYTES_MAX = 64 << 20  # of one channel, for its reader here
 PING_EVERY_S = 1.0
 SILENT_AFTER_S = 15.0  # without any answer to so many pings the host is lost
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -30,10 +33,11 @@ class _Relay:
         far.setblocking(False)
         self.process, self.channel, self.far = process, channel, far
         self.waiting: deque[bytes] = deque()  # until its reader has room
+        self.waiting_bytes = 0
 
 
 class Shuttle:
-    """Runs from `start` to `close`, or until the stream ends or the agent is silent."""
+    """Runs from `start` to `close`, or until the stream ends, the agent is silent or too much waits on either side."""
 
     def __init__(
         self, name: str, stream: socket.socket, on_report: Callable[[Report], None], on_lost: Callable[[str], None]
@@ -100,7 +104,7 @@ class Shuttle:
         reason = "it was closed"
         try:
             reason = self._serve()
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
+        except (ClusterError, OSError, ValueError, msgspec.MsgspecError) as error:
             reason = str(error)
         finally:
             for process in list(self._relays):
@@ -144,7 +148,10 @@ class Shuttle:
             if self._out:
                 with suppress(BlockingIOError):
                     del self._out[: self._stream.send(self._out)]
-            self._selector.modify(self._stream, READ | WRITE if self._out else READ)
+            left = len(self._out)
+        if left > OUT_BYTES_MAX:
+            raise ClusterError(f"its agent does not keep up: more than {OUT_BYTES_MAX:,} bytes for it wait")
+        self._selector.modify(self._stream, READ | WRITE if left else READ)
 
     def _read_stream(self) -> bool:
         data = self._stream.recv(READ_BYTES)
@@ -158,9 +165,16 @@ class Shuttle:
 
     def _pass_on(self, heard: Heard) -> None:
         relays = self._relays.get(heard.process)
-        if relays is not None and relays[heard.channel].far.fileno() >= 0:  # else nobody listens any more
-            relays[heard.channel].waiting.append(heard.data)
-            self._flush(relays[heard.channel])
+        if relays is None or relays[heard.channel].far.fileno() < 0:
+            return  # nobody listens any more
+        relay = relays[heard.channel]
+        relay.waiting.append(heard.data)
+        relay.waiting_bytes += len(heard.data)
+        self._flush(relay)
+        if relay.waiting_bytes > WAITING_BYTES_MAX:
+            raise ClusterError(
+                f"nobody here reads what its process {relay.process} says: more than {WAITING_BYTES_MAX:,} bytes wait"
+            )
 
     def _serve_relay(self, relay: _Relay, ready: int) -> None:
         if ready & WRITE:
@@ -171,11 +185,13 @@ class Shuttle:
     def _read_relay(self, relay: _Relay) -> None:
         while True:
             try:
-                data = relay.far.recv(DATAGRAM_BYTES_MAX)
+                data, _, flags, _ = relay.far.recvmsg(DATAGRAM_BYTES_MAX)
             except BlockingIOError:
                 return
             except ConnectionResetError:
-                data = b""
+                data, flags = b"", 0
+            if flags & socket.MSG_TRUNC:
+                raise ClusterError(f"a datagram above {DATAGRAM_BYTES_MAX:,} bytes for its process {relay.process}")
             if not data:  # its user has closed it
                 self._close_relay(relay)
                 with self._lock:
@@ -195,7 +211,7 @@ class Shuttle:
             except OSError:  # its user has closed it
                 self._close_relay(relay)
                 break
-            waiting.popleft()
+            relay.waiting_bytes -= len(waiting.popleft())
         if relay.far.fileno() >= 0:
             self._selector.modify(relay.far, READ, relay)
         self._end_if_empty(relay.process)
@@ -216,6 +232,7 @@ class Shuttle:
 
     def _close_relay(self, relay: _Relay) -> None:
         relay.waiting.clear()
+        relay.waiting_bytes = 0
         if relay.far.fileno() >= 0:
             self._selector.unregister(relay.far)
             relay.far.close()
