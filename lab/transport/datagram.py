@@ -50,8 +50,8 @@ def pack_head(
     """`newest` is the newest range of received numbers."""
     first, last = newest
     run, delay = last - first + 1, delay_ns // DELAY_UNIT_NS
-    if run > _U32_MAX or delay > _DELAY_MAX:
-        run, delay = min(run, _U32_MAX), min(delay, _DELAY_MAX)
+    if run > _U32_MAX or not 0 <= delay <= _DELAY_MAX:
+        run, delay = min(run, _U32_MAX), min(max(delay, 0), _DELAY_MAX)
     return _pack(prefix, last, limit, floor, run, delay, kind, channel)
 
 

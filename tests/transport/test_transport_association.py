@@ -137,6 +137,7 @@ def test_hellos_of_earlier_sessions_do_nothing_in_a_later_one() -> None:
 # -- and end ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.covers("Z-9")
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1 << 32), ends_by=st.sampled_from(("end_session", "silence", "other")))
 def test_nothing_of_an_ended_session_arrives_in_the_next(seed: int, ends_by: str) -> None:
@@ -273,6 +274,19 @@ def test_close_tells_the_other_end_and_is_for_ever() -> None:
     assert ends[0].next_timeout() is None
     assert ends[0].prefixes == ()
     assert ends[0].datagrams_to_send(10 * SECOND) == []
+
+
+def test_a_time_that_was_read_a_little_earlier_does_no_harm() -> None:
+    ends = pair()
+    talk(ends, SECOND)
+    for number in range(20):
+        for end, other in (ends, reversed(ends)):
+            end.channels[0].send(b"%d" % number)
+            end.channels[0].flush()
+            other.on_datagrams(end.datagrams_to_send(SECOND + number * MS - number % 3), SECOND + number * MS)
+    assert [len(end.channels[0].receive()) for end in ends] == [20, 20]
+    ends[1].on_datagrams(ends[0].close(SECOND), SECOND)
+    assert not ends[1].is_open
 
 
 # -- what is no datagram of ours -------------------------------------------------------------------------------------

@@ -183,6 +183,7 @@ def test_the_election_channel_does_not_wait_for_the_congestion_window() -> None:
     assert election.bytes_sent == 8
 
 
+@pytest.mark.covers("X-41")
 def test_a_queue_that_overflows_breaks_the_channel_until_it_is_cleared() -> None:
     link = VirtualLink(Shape(delay=Constant(1)), WindowConfig(queue_bytes_max=100_000, receive_bytes_max=50_000))
     link.open()
