@@ -13,6 +13,7 @@ from hdrh.histogram import HdrHistogram
 
 from lab.bench.knob_grid import knob_points
 from lab.bench.network_grid import network_points
+from lab.bench.networks import sites_of
 from lab.bench.point import Point
 from lab.bench.record import (
     Checks,
@@ -108,6 +109,7 @@ class World:
         trial = self.trial("network", settings, point.id, round_, 1e6 / us, us * load)
         if settings.transport != "udp":
             return trial
+        trial = msgspec.structs.replace(trial, sites=sites_of(settings))
         leads = [msgspec.structs.replace(server, role=_role(server.id, settings)) for server in trial.servers]
         stats = {"datagrams_sent": 10 * trial.writes, "retransmitted": round(10.5 * trial.writes * settings.loss)}
         return msgspec.structs.replace(trial, servers=leads, network_stats=stats)

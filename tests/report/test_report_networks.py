@@ -96,13 +96,35 @@ def led_by(record, leader):
     return msgspec.structs.replace(record, servers=[use(server) for server in record.servers])
 
 
-def test_a_network_that_has_changed_since_has_no_floor_here(run_of, records):
-    changed = [
-        msgspec.structs.replace(r, settings=msgspec.structs.replace(r.settings, network_digest="0badcafe"))
-        for r in of_family(records["quick"], "preset") if r.settings.network == "zones"
+def with_another_preset(record):
+    return msgspec.structs.replace(
+        record, settings=msgspec.structs.replace(record.settings, network_digest="0badcafe")
+    )  # fmt: skip
+
+
+def test_a_network_that_has_changed_since_has_no_floor_here_and_is_no_loopback(run_of, records):
+    two = [r if r.settings.network == "none" else with_another_preset(r)
+           for r in of_family(records["quick"], "preset") if r.settings.network in ("none", "zones")]  # fmt: skip
+    loopback, changed = distance_rows(run_of(two))
+    assert (changed.floor, changed.leader_site, loopback.floor, loopback.leader_site) == (None, "zone-3", None, "")
+    section = distance.section(run_of(two))
+    assert [("nothing between" in text, "another one now" in text) for text in section.sentences] == [
+        (True, False), (False, True)
     ]  # fmt: skip
-    [row] = distance_rows(run_of(changed))
-    assert (row.floor, row.leader_site) == (None, "")
+    assert [row[3] for row in section.tables[0].rows] == ["–", "not known"]
+    with styled():
+        [figure] = section.figures
+        said = " ".join(text.get_text() for text in figure.draw(figure.rows).findobj(Text))
+    assert "none (loopback)" in said
+    assert "zones, leader in zone-3" in said
+
+
+def test_a_network_whose_trials_were_all_led_elsewhere_is_told_of(run_of, records):
+    moved = [led_by(r, 1) if r.settings.network == "zones" else r for r in of_family(records["quick"], "preset")]
+    text = "Network zones: in none of 3 trials the leader was where the client is, so none counts."
+    assert text in distance.section(run_of(moved)).sentences
+    alone = distance.section(run_of([r for r in moved if r.settings.network == "zones"]))
+    assert (alone.sentences, alone.tables, alone.figures) == ([text], [], [])
 
 
 def test_outages_are_told_by_network_and_fault_and_are_not_those_of_one_host(run):

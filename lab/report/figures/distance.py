@@ -61,7 +61,9 @@ def _name(row: DistanceRow) -> str:
 
 def _said(row: DistanceRow) -> str:
     """`93.4 ms, floor 91.1 ms`."""
-    return duration(row.p50) if row.floor is None else f"{duration(row.p50)}, floor {duration(row.floor)}"
+    if row.floor is None:
+        return duration(row.p50) + (", floor not known" if row.leader_site else "")
+    return f"{duration(row.p50)}, floor {duration(row.floor)}"
 
 
 def _notes(rows: Sequence[DistanceRow]) -> list[str]:
