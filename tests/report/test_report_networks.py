@@ -154,6 +154,28 @@ def test_far_clients_are_compared_by_whom_they_are_attached_to(run):
     assert {row.far_site for row in rows.values()} == {"sydney"}
 
 
+def test_far_clients_count_only_where_a_near_voter_led(run_of, records):
+    ours = of_family(records["quick"], "far")
+    far_led = [led_by(r, 1) if "/voter/" in r.pyperf.benchmark and r.pyperf.round == 0 else r for r in ours]
+    gone = sum(a is not b for a, b in zip(ours, far_led, strict=True))
+    before, after = ({(row.metric, row.way): row for row in far_rows(run_of(some))} for some in (ours, far_led))
+    assert before.keys() == after.keys()
+    assert {row.n for (_, way), row in after.items() if way == "voter"} == {2}
+    assert {row.n for (_, way), row in after.items() if way != "voter"} == {3}
+    assert {row.elsewhere for row in after.values()} == {gone}
+    found = far.section(run_of(far_led))
+    assert found.sentences[-1] == (
+        f"Left out: {gone} of {len(ours)} trials, which were led from another site than the one asked for."
+    )
+    with styled():
+        said = " ".join(text.get_text() for text in found.figures[0].draw(found.figures[0].rows).findobj(Text))
+    assert f"Left out: {gone} trials led from another site." in said
+    everywhere = far.section(run_of([led_by(r, 1) for r in ours]))
+    assert len(everywhere.sentences) == 1
+    assert everywhere.tables == everywhere.figures == []
+    assert "Left out" not in " ".join(far.section(run_of(ours)).sentences)
+
+
 @pytest.mark.parametrize("module", SECTIONS, ids=lambda module: module.__name__.rpartition(".")[2])
 def test_a_run_of_something_else_has_no_such_section(module, loaded):
     assert module.section(loaded["quick"]) is None

@@ -89,10 +89,11 @@ def _value(row: FarRow) -> str:
 
 def _notes(rows: Sequence[FarRow]) -> list[str]:
     first = rows[0]
+    left_out = f" Left out: {first.elsewhere} trials led from another site." if first.elsewhere else ""
     return [
         f"Far: clients in {first.far_site}, through whoever stands there, and through the leader where nobody does; "
         f"near: clients at the leader's site; voters in {first.near_sites}. Strokes: the network's floor in "
         "median delays; p50 with 1 outstanding.",
-        f"Closed loop; {first.settings}; {sum(row.operations for row in rows):,} operations in all.",
+        f"Closed loop; {first.settings}; {sum(row.operations for row in rows):,} operations in all.{left_out}",
         intervals_text([row.n for row in rows]),
     ]

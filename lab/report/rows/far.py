@@ -8,7 +8,7 @@ from lab.bench.record import TrialRecord
 from lab.networks import Layout
 from lab.report.points import Point, load_of, shared
 from lab.report.reading import Run
-from lab.report.rows.distance import layout_of, leader_of
+from lab.report.rows.distance import layout_of, leader_of, leader_site
 from lab.report.rows.measured import benchmark, latency, operations, points_of, throughput
 from lab.report.rows.writes import leader_bytes
 from lab.report.statistics import Effect, Sample, estimate, ratio
@@ -61,6 +61,7 @@ class FarRow(msgspec.Struct, frozen=True):
     operations: int
     far_site: str
     near_sites: str
+    elsewhere: int  # trials of all ways that are left out, for another site than the last voter's led
     settings: str
 
     @property
@@ -70,7 +71,9 @@ class FarRow(msgspec.Struct, frozen=True):
 
 def far_rows(run: Run) -> list[FarRow]:
     """Metric by metric, of those that were measured with the leader and another way."""
-    points = points_of(run, FAMILY)
+    every = points_of(run, FAMILY)
+    points = [kept for point in every if (kept := _as_asked(point)).trials]
+    elsewhere = _trials(every) - _trials(points)
     by_id = {tuple(benchmark(point.trials[0])): point for point in points}
     said = shared([point.settings for point in points]) if points else ""
     far_site, near_sites = _sites(points)
@@ -79,7 +82,26 @@ def far_rows(run: Run) -> list[FarRow]:
         found = {way: point for way in WAYS if (point := by_id.get((FAMILY, way, *metric.load.split("/"))))}
         if BASE in found and len(found) > 1:
             rows += [_row(metric, way, point, found[BASE], said, far_site, near_sites) for way, point in found.items()]
-    return rows
+    return [msgspec.structs.replace(row, elsewhere=elsewhere) for row in rows]
+
+
+def far_left_out(run: Run) -> tuple[int, int]:
+    """Trials that another site led than the one asked for, and all trials."""
+    every = points_of(run, FAMILY)
+    return _trials(every) - _trials(map(_as_asked, every)), _trials(every)
+
+
+def _trials(points: Iterable[Point]) -> int:
+    return sum(len(point.trials) for point in points)
+
+
+def _as_asked(point: Point) -> Point:
+    """Less the trials that were not led where near clients stand: at the last voter's site, for that leads if it can.
+
+    With a voter in the far region that may be the leader, and every way is another one then.
+    """
+    kept = [trial for trial in point.trials if leader_site(trial) == trial.sites.get(f"server {trial.voters}", "")]
+    return msgspec.structs.replace(point, trials=tuple(kept))
 
 
 def _sites(points: Iterable[Point]) -> tuple[str, str]:
@@ -99,7 +121,7 @@ def _row(metric: Metric, way: str, point: Point, base: Point, said: str, far_sit
         metric=metric.name, way=way, shape=f"{settings.voters}+{settings.observers}", unit=metric.unit,
         value=found.value, low=found.low, high=found.high, relative=relative.ratio, relative_low=relative.low,
         relative_high=relative.high, floor_us=_floor_us(metric, point), outstanding=load_of(settings), n=found.n,
-        operations=operations(point), far_site=far_site, near_sites=near_sites, settings=said,
+        operations=operations(point), far_site=far_site, near_sites=near_sites, elsewhere=0, settings=said,
     )  # fmt: skip
 
 

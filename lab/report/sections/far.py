@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lab.report.figures.far import NAMES, TITLE, draw
 from lab.report.reading import Run
-from lab.report.rows.far import BASE, FarRow, far_rows
+from lab.report.rows.far import BASE, FarRow, far_left_out, far_rows
 from lab.report.section import Section, SectionFigure
 from lab.report.style import duration, interval, si
 from lab.report.tables import Table
@@ -23,14 +23,19 @@ LARGE = 5.0  # times
 
 
 def section(run: Run) -> Section | None:
-    rows = far_rows(run)
-    if not rows:
+    rows, (elsewhere, trials) = far_rows(run), far_left_out(run)
+    if not rows and not elsewhere:
         return None
     said = [text for metric in dict.fromkeys(row.metric for row in rows)
             for text in _sentences([row for row in rows if row.metric == metric])]  # fmt: skip
+    if elsewhere:
+        said.append(
+            f"Left out: {elsewhere} of {trials} trials, which were led from another site than the one asked for."
+        )
     return Section(
-        name="far", title="An observer in a far region", lead=LEAD, sentences=said, tables=[_table(rows)],
-        figures=[SectionFigure("far", TITLE, rows, draw, HOW_TO_READ)], printed=said,
+        name="far", title="An observer in a far region", lead=LEAD, sentences=said,
+        tables=[_table(rows)] if rows else [],
+        figures=[SectionFigure("far", TITLE, rows, draw, HOW_TO_READ)] if rows else [], printed=said,
     )  # fmt: skip
 
 
