@@ -135,6 +135,17 @@ def test_outages_are_told_by_network_and_fault_and_are_not_those_of_one_host(run
     assert not [finding for finding in findings(run) if finding.topic == "Elections"]
 
 
+def test_outages_stand_beside_the_tick_that_their_detection_depends_on(run):
+    found = outages.section(run)
+    partition = next(text for text in found.sentences if "after a partition" in text.lower())
+    near, far = partition.split("zones ")[0], partition.split("oceans ")[1]
+    assert "(tick 100 ms, noticed after " in near
+    assert "(tick 300 ms, noticed after " in far
+    assert {row[0]: row[2] for row in found.tables[0].rows} == {
+        "none": "100 ms", "zones": "100 ms", "oceans": "300 ms"
+    }  # fmt: skip
+
+
 def test_small_print_says_whose_ticks_are_longer(run):
     [settings] = {row.settings for row in distant_phases(run)}
     near, far = settings.split(" | ")

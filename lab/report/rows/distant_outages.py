@@ -17,6 +17,7 @@ class DistantOutage(msgspec.Struct, frozen=True):
 
     network: str
     fault: str
+    tick_ms: int
     median_ms: float
     median_low: float | None
     median_high: float | None
@@ -66,7 +67,7 @@ def _points(run: Run) -> list[FailoverPoint]:
 def _outage(point: FailoverPoint) -> DistantOutage:
     median, detections = median_estimate(point.outages_ms), point.phase_ms("detection")
     return DistantOutage(
-        network=point.settings.network, fault=point.settings.fault or "", median_ms=median.value,
-        median_low=median.low, median_high=median.high, longest_ms=max(point.outages_ms),
+        network=point.settings.network, fault=point.settings.fault or "", tick_ms=point.settings.tick_ms,
+        median_ms=median.value, median_low=median.low, median_high=median.high, longest_ms=max(point.outages_ms),
         detection_ms=median_estimate(detections).value if detections else None, n=median.n,
     )  # fmt: skip

@@ -20,8 +20,9 @@ LEAD = (
     "another leader. Then votes, epochs and the first write cross the network some times each."
 )
 HOW_TO_READ = (
-    "From left to right, what has to happen before a client's next write succeeds; what grows from one network to the "
-    "next is round trips, what does not is waiting that was configured."
+    "From left to right, what has to happen before a client's next write succeeds. What grows from one network to the "
+    "next is round trips, but for detection after a partition: that is waiting that was configured, sync_limit × tick, "
+    "and longer where the tick is."
 )
 
 
@@ -43,7 +44,7 @@ def _draw(rows: Sequence[PhaseRow]) -> Figure:
 
 def _sentence(rows: Sequence[DistantOutage], fault: str) -> str:
     here = [row for row in rows if row.fault == fault]
-    parts = [f"{row.network} {_median(row)}{_noticed(row)}, n = {row.n}" for row in here]
+    parts = [f"{row.network} {_median(row)}{_told(row)}, n = {row.n}" for row in here]
     return sentence(f"after a {fault} of the leader the next write was acknowledged within, at the median: "
                     f"{'; '.join(parts)}")  # fmt: skip
 
@@ -53,14 +54,16 @@ def _median(row: DistantOutage) -> str:
     return duration(1_000 * row.median_ms) + interval(*bounds)
 
 
-def _noticed(row: DistantOutage) -> str:
-    return "" if row.detection_ms is None else f" (noticed after {duration(1_000 * row.detection_ms)})"
+def _told(row: DistantOutage) -> str:
+    noticed = "" if row.detection_ms is None else f", noticed after {duration(1_000 * row.detection_ms)}"
+    return f" (tick {row.tick_ms} ms{noticed})"
 
 
 def _table(rows: Sequence[DistantOutage]) -> Table:
     cells = [
-        [row.network, row.fault, str(row.n), _median(row), duration(1_000 * row.longest_ms),
+        [row.network, row.fault, f"{row.tick_ms} ms", str(row.n), _median(row), duration(1_000 * row.longest_ms),
          "–" if row.detection_ms is None else duration(1_000 * row.detection_ms)]
         for row in rows
     ]  # fmt: skip
-    return Table("Outages by network", ["network", "fault", "n", "median (95 %)", "longest", "noticed after"], cells)
+    header = ["network", "fault", "tick", "n", "median (95 %)", "longest", "noticed after"]
+    return Table("Outages by network", header, cells)
