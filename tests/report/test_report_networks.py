@@ -40,7 +40,8 @@ def of_family(records, family):
 
 def test_udp_is_held_against_shared_memory_under_the_same_load_of_the_same_round(run):
     rows = transport_rows(run)
-    loads = ["writes, 256 outstanding", "writes, 1 outstanding", "reads, 256 outstanding"]
+    loads = ["writes via the leader, 256 outstanding", "writes via the leader, 1 outstanding",
+             "reads via all servers, 2 × 128 outstanding"]  # fmt: skip
     links = ["shared memory", "UDP", "UDP, sealed", "UDP, datagrams of 60,000 bytes"]
     assert [(row.load, row.links) for row in rows] == [(load, link) for load in loads for link in links]
     for row in rows:

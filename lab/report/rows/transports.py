@@ -73,9 +73,10 @@ def links_text(settings: Settings) -> str:
 
 
 def load_text(settings: Settings) -> str:
-    """`writes, 256 outstanding`."""
+    """`writes via the leader, 256 outstanding`, `reads via all servers, 2 × 128 outstanding`."""
     what = "reads" if settings.reads == 1 else "writes" if settings.reads == 0 else say(settings, ["reads"])
-    return f"{what}, {load_of(settings):,} outstanding"
+    depth = f"{settings.clients} × " if settings.clients > 1 else ""
+    return f"{what} {say(settings, ['attach'])}, {depth}{settings.outstanding:,} outstanding"
 
 
 def _loads(run: Run) -> list[tuple[str, list[Point]]]:
