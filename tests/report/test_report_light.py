@@ -4,7 +4,7 @@ import pytest
 from test_report_speed import a_run, probe
 
 from lab.report.build import build_report
-from lab.report.rows.light import light_rows
+from lab.report.rows.light import light_effects, light_rows
 from lab.report.sections.light import section
 
 
@@ -54,11 +54,11 @@ def test_a_link_is_held_against_the_bare_loop_of_its_size_and_tags_against_the_l
     assert found is not None
     assert found.sentences == [
         "In datagrams of 1,400 bytes a reliable link brings 30 % of what a bare loop brings, for 2.5 times its CPU a "
-        "MiB.",
+        "MiB, by round (n = 1, no interval).",
         "In datagrams of 60,000 bytes a reliable link brings 50 % of what a bare loop brings, for 2 times its CPU a "
-        "MiB.",
+        "MiB, by round (n = 1, no interval).",
         "In datagrams of 1,400 bytes the same with tags brings 50 % of what one without brings, for 2 times its CPU a "
-        "MiB.",
+        "MiB, by round (n = 1, no interval).",
     ]
     assert found.tables[0].rows[0] == [
         "shared-memory ring",
@@ -69,6 +69,23 @@ def test_a_link_is_held_against_the_bare_loop_of_its_size_and_tags_against_the_l
         "48 µs",
         "1",
     ]
+
+
+def test_what_a_link_brings_is_the_median_of_the_ratios_of_the_same_rounds(tmp_path):
+    """Not the ratio of medians: the machine was slow when the link was measured alone, in a round of no pair."""
+    pairs = [(0, 100.0, 50.0), (1, 10.0, 6.0), (2, 1000.0, 550.0)]
+    probes = [each for round_, bare, window in pairs for each in (
+        poured("bare/1400", bare, 1_000, round_=round_, size=1400),
+        poured("window/1400", window, 2_000, round_=round_, size=1400),
+    )]  # fmt: skip
+    probes.append(poured("window/1400", 1.0, 9_000, round_=3, size=1400))
+    (effect,) = light_effects(a_run(tmp_path / "r", [], probes))
+    assert (effect.throughput.value, effect.throughput.n) == (pytest.approx(0.55), 3)
+    assert effect.throughput.low < 0.55 < effect.throughput.high
+    found = section(a_run(tmp_path / "s", [], probes))
+    assert found is not None
+    assert found.sentences[0].startswith("In datagrams of 1,400 bytes a reliable link brings 55 % (")
+    assert found.sentences[0].endswith("for 2 times (2 to 2) its CPU a MiB, by round (n = 3).")
 
 
 def test_a_run_without_such_probes_has_no_such_section(tmp_path):

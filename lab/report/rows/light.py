@@ -1,13 +1,13 @@
 """Rows of "speed of light": what each way from one process to another carries, costs and takes, without a server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from lab.bench.record import ProbeRecord
 from lab.report.reading import Run
-from lab.report.rows.speed import median_of, rounds_of
+from lab.report.rows.speed import Rounds, median_of, ratio_of, rounds_of
 from lab.report.statistics import Estimate
 
 RING, BARE, RUNS, WINDOW, SEALED = "ring", "bare", "runs", "window", "window-sealed"  # as probes call them
@@ -36,18 +36,62 @@ class LightRow(msgspec.Struct, frozen=True):
 
 def light_rows(run: Run) -> list[LightRow]:
     """Probes called `light/WAY[/BYTES]`, with those of round trips beside the first row of a way."""
-    probes = [probe for probe in run.probes if probe.verified and probe.probe.startswith("light/")]
-    by_name: dict[str, list[ProbeRecord]] = {}
-    for probe in probes:
-        by_name.setdefault(probe.probe.removeprefix("light/"), []).append(probe)
+    by_name = _by_name(run)
     rows: list[LightRow] = []
-    ways = list(WAYS)
-    poured = [name for name, here in by_name.items() if here[0].unit == "MiB/s" and _way(name) in WAYS]
-    for name in sorted(poured, key=lambda name: (ways.index(_way(name)), _size(by_name[name]) or 0)):
+    for name in _poured(by_name):
         way = _way(name)
         first = all(row.way != way for row in rows)
         rows.append(_row(way, by_name[name], *(_trip(by_name, way, kind) if first else None for kind in _KINDS)))
     return rows
+
+
+class LightEffect(msgspec.Struct, frozen=True):
+    """A way against the one that it is built on, in datagrams of one size: medians of the ratios of the same rounds."""
+
+    way: str  # WINDOW against BARE, SEALED against WINDOW
+    datagram_bytes: int
+    throughput: Estimate  # as a multiple of the base's; so is the next
+    cpu: Estimate  # for a MiB
+
+
+def light_effects(run: Run) -> list[LightEffect]:
+    """What reliability costs, and what tags do, small datagrams first."""
+    by_name, found = _by_name(run), []
+    for way, base in ((WINDOW, BARE), (SEALED, WINDOW)):
+        for name in _poured(by_name):
+            size, other = _size(by_name[name]), by_name.get(name.replace(way, base, 1))
+            if _way(name) != way or size is None or other is None:
+                continue
+            throughput, cpu = (
+                median_of(ratio_of(value(by_name[name]), value(other))) for value in (_values_by, _costs_by)
+            )
+            if throughput is not None and cpu is not None:
+                found.append(LightEffect(way, size, throughput, cpu))
+    return found
+
+
+def _by_name(run: Run) -> dict[str, list[ProbeRecord]]:
+    """Verified probes by what follows `light/`."""
+    by_name: dict[str, list[ProbeRecord]] = {}
+    for probe in run.probes:
+        if probe.verified and probe.probe.startswith("light/"):
+            by_name.setdefault(probe.probe.removeprefix("light/"), []).append(probe)
+    return by_name
+
+
+def _poured(by_name: Mapping[str, Sequence[ProbeRecord]]) -> list[str]:
+    """Those that carried as much as they could, in the order of WAYS, small datagrams first."""
+    ways = list(WAYS)
+    poured = [name for name, here in by_name.items() if here[0].unit == "MiB/s" and _way(name) in WAYS]
+    return sorted(poured, key=lambda name: (ways.index(_way(name)), _size(by_name[name]) or 0))
+
+
+def _values_by(here: Sequence[ProbeRecord]) -> Rounds:
+    return rounds_of(here, lambda one: one.round, lambda one: one.value)
+
+
+def _costs_by(here: Sequence[ProbeRecord]) -> Rounds:
+    return rounds_of(here, lambda one: one.round, lambda one: one.facts.get("cpu_us_per_mib", 0.0))
 
 
 class FloodRow(msgspec.Struct, frozen=True):
@@ -99,7 +143,7 @@ def _row(way: str, here: Sequence[ProbeRecord], awake_us: float | None, asleep_u
 
 
 def _centre(here: Sequence[ProbeRecord]) -> Estimate:
-    centre = median_of(rounds_of(here, lambda one: one.round, lambda one: one.value))
+    centre = median_of(_values_by(here))
     assert centre is not None
     return Estimate(here[0].value, here[0].low, here[0].high, 1) if len(here) == 1 else centre
 

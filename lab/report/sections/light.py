@@ -1,10 +1,19 @@
 """Speed of light: what the ways between two processes can do at most, before a server does anything with it."""
 
-from collections.abc import Sequence
-
 from lab.report.reading import Run
-from lab.report.rows.light import BARE, SEALED, WAYS, WINDOW, FloodRow, LightRow, flood_row, light_rows
+from lab.report.rows.light import (
+    SEALED,
+    WAYS,
+    WINDOW,
+    FloodRow,
+    LightEffect,
+    LightRow,
+    flood_row,
+    light_effects,
+    light_rows,
+)
 from lab.report.section import Section
+from lab.report.statistics import Estimate
 from lab.report.style import duration, si
 from lab.report.tables import Table
 from lab.report.text import text_table
@@ -26,7 +35,7 @@ def section(run: Run) -> Section | None:
     rows, strangers = light_rows(run), flood_row(run)
     if not rows and strangers is None:
         return None
-    said = [*_against_bare(rows), *(_strangers(strangers) if strangers is not None else [])]
+    said = [*map(_against, light_effects(run)), *(_strangers(strangers) if strangers is not None else [])]
     tables = [Table("Speed of light", HEADER, [_cells(row) for row in rows])] if rows else []
     return Section(
         name="light", title="Speed of light", lead=LEAD if rows else "", sentences=said, tables=tables,
@@ -47,23 +56,28 @@ def _time(us: float | None) -> str:
     return "–" if us is None else duration(us)
 
 
-def _against_bare(rows: Sequence[LightRow]) -> list[str]:
-    """What reliability costs, and what tags do, datagram size by datagram size."""
-    by_key = {(row.way, row.datagram_bytes): row for row in rows}
-    said = []
-    for way, base, what in ((WINDOW, BARE, "a reliable link"), (SEALED, WINDOW, "the same with tags")):
-        for row in rows:
-            before = by_key.get((base, row.datagram_bytes))
-            if row.way == way and before is not None:
-                said.append(sentence(
-                    f"in datagrams of {row.datagram_bytes:,} bytes {what} brings "
-                    f"{percent(row.mib_per_s / before.mib_per_s)} of what {_NAMES[base]} brings, for "
-                    f"{row.cpu_us_per_mib / before.cpu_us_per_mib:.2g} times its CPU a MiB"
-                ))  # fmt: skip
-    return said
+def _against(effect: LightEffect) -> str:
+    """What reliability costs, or tags do."""
+    what, base = _NAMES[effect.way]
+    share = f"{percent(effect.throughput.value)}{_percents(effect.throughput)}"
+    return sentence(
+        f"in datagrams of {effect.datagram_bytes:,} bytes {what} brings {share} of what {base} brings, for "
+        f"{effect.cpu.value:.2g} times{_times(effect.cpu)} its CPU a MiB, by round "
+        f"(n = {effect.throughput.n}{', no interval' if effect.throughput.low is None else ''})"
+    )
 
 
-_NAMES = {BARE: "a bare loop", WINDOW: "one without"}
+_NAMES = {WINDOW: ("a reliable link", "a bare loop"), SEALED: ("the same with tags", "one without")}
+
+
+def _percents(found: Estimate) -> str:
+    if found.low is None or found.high is None:
+        return ""
+    return f" ({percent(found.low).removesuffix(' %')} to {percent(found.high)})"
+
+
+def _times(found: Estimate) -> str:
+    return "" if found.low is None else f" ({found.low:.2g} to {found.high:.2g})"
 
 
 def _strangers(row: FloodRow) -> list[str]:
