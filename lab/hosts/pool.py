@@ -13,6 +13,7 @@ from lab.cluster.errors import ClusterError
 from lab.cluster.host_file import Host, Hosts
 from lab.cluster.host_link import HostLink
 from lab.hosts.door import AgentDoor
+from lab.hosts.exposure import insist_on_loopback, listening
 from lab.hosts.tunnel import Tunnel
 
 CONNECT_TIMEOUT_S = 20.0
@@ -26,12 +27,13 @@ class About(msgspec.Struct, frozen=True):
     commit: str
     dirty: bool
     missing: dict[str, str]  # targets that cannot be measured there, with what is missing
+    listens: list[str]  # addresses of its Dask worker
 
 
 def describe_host(data_dir: str) -> bytes:
     """Runs in the worker."""
     commit, dirty = describe_commit()
-    return msgspec.json.encode(About(describe_machine(Path(data_dir)), commit, dirty, missing_targets()))
+    return msgspec.json.encode(About(describe_machine(Path(data_dir)), commit, dirty, missing_targets(), listening()))
 
 
 class HostPool:
@@ -45,6 +47,8 @@ class HostPool:
         self._tunnels: dict[str, Tunnel] = {}
         self._client = _connect(hosts.scheduler)
         try:
+            if not hosts.insecure_dask:
+                insist_on_loopback("the scheduler", _of_scheduler(self._client))
             self._workers = _workers(self._client)
             if missing := [host for host in hosts.host if host.name not in self._workers]:
                 raise ClusterError(
@@ -56,9 +60,11 @@ class HostPool:
             raise
 
     def describe(self, name: str, data_dir: str) -> About:
-        """Ask a host what it is; refuse one that runs other code than this process."""
+        """Ask a host what it is; refuse one that runs other code than this process, or whatever others send it."""
         told = self._in_worker(name, describe_host, data_dir)
         about = msgspec.json.decode(told, type=About)
+        if not self.hosts.insecure_dask:
+            insist_on_loopback(f"host {name}: its Dask worker", about.listens)
         here, _ = describe_commit()
         ours, theirs = (about.machine.versions["lab"], describe_machine(Path(data_dir)).versions["lab"])
         if ours != theirs or (here != about.commit and "unknown" not in (here, about.commit)):
@@ -145,6 +151,14 @@ def _connect(scheduler: str) -> Any:
         raise ClusterError(
             f"scheduler {scheduler}: cannot be reached: {_words(error)}: is `dask scheduler` running?"
         ) from error
+
+
+def _of_scheduler(client: Any) -> list[str]:
+    """Where it listens."""
+    try:
+        return list(client.run_on_scheduler(listening))
+    except Exception as error:
+        raise ClusterError(f"the scheduler cannot say where it listens: {_words(error)}") from error
 
 
 def _workers(client: Any) -> dict[str, str]:

@@ -37,11 +37,12 @@ class Dask:
         self._start("scheduler", "dask_scheduler", *self.documented("scheduler"), "--port", "0",
                     "--scheduler-file", str(self._file))  # fmt: skip
 
-    def add(self, name: str) -> None:
+    def add(self, name: str, host: str = "127.0.0.1") -> None:
         """Start a worker; it may take its time to come."""
         scheduler, *options = self.documented("worker")
         assert scheduler.startswith("tcp://127.0.0.1:"), scheduler
         options[options.index("--name") + 1] = name
+        options[options.index("--host") + 1] = host
         self._start(name, "dask_worker", "--scheduler-file", str(self._file), *options,
                     "--local-directory", str(self.folder), "--death-timeout", "60")  # fmt: skip
 

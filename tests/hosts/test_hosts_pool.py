@@ -7,12 +7,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 from stub_clusters import DEADLINE_S, wait_until
 
 from lab.cluster.cleanup import running_since
 from lab.cluster.errors import ClusterError
 from lab.cluster.host_file import Host, Hosts
 from lab.cluster.process import SOURCE_ROOT
+from lab.hosts.exposure import insist_on_loopback
 from lab.hosts.pool import HostPool
 
 pytestmark = pytest.mark.process
@@ -102,6 +104,32 @@ def test_a_worker_that_is_not_there_is_named_with_those_that_are(dask, pools) ->
         f"host z: {dask.address()} has no worker of that name, it has a, b: "
         f"`dask worker {dask.address()} {' '.join(options)}`"
     )
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://0.0.0.0:1", "tcp://[::]:1", "tcp://10.0.0.1:1", "ws://0.0.0.0:1", "tcp://:1"]
+)
+def test_dask_listens_beyond_loopback_encrypted_only(address: str) -> None:
+    insist_on_loopback("it", ["tcp://127.0.0.1:1", "tcp://[::1]:1", "tls://0.0.0.0:1"])
+    with pytest.raises(ClusterError, match=r"^it listens on .*, unencrypted, and whoever reaches it runs code as you"):
+        insist_on_loopback("it", ["tcp://127.0.0.1:1", address])
+
+
+def test_whoever_listens_for_others_is_refused_unless_the_network_is_trusted(mortal, pools, monkeypatch) -> None:
+    dask = mortal("a")
+    dask.add("b", host="127.0.0.9")  # of another machine, as is the scheduler later
+    pool = pools(dask, "a", "b")
+    monkeypatch.setattr("lab.hosts.exposure.is_loopback", lambda host: host == "127.0.0.1")
+    pool.describe("a", "/var/tmp")
+    with pytest.raises(ClusterError, match=r"^host b: its Dask worker listens on tcp://127.0.0.9:\d+, unencrypted"):
+        pool.describe("b", "/var/tmp")
+    monkeypatch.setattr("lab.hosts.exposure.is_loopback", lambda _: False)
+    hosts = dask.hosts("a")
+    with pytest.raises(ClusterError, match=rf"^the scheduler listens on {hosts.scheduler}, unencrypted"):
+        HostPool(hosts)
+    trusting = HostPool(replace(hosts, insecure_dask=True))
+    trusting.describe("a", "/var/tmp")
+    trusting.close()
 
 
 def test_a_scheduler_that_cannot_be_reached_is_named(monkeypatch) -> None:
