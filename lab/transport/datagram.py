@@ -8,7 +8,7 @@ received without a gap, the largest of them `delay` ago.  `limit` is the stream 
 
     DATA    a piece of the channel's stream, from `offset` on
     ASKING  the same; the sender waits for the acknowledgement before it sends more
-    PING    empty; acknowledged at once
+    PING    empty; acknowledged at once, with the present limit of its channel
     ACK     not numbered itself (`number` is the next one to be used), nor acknowledged; further runs of received
             numbers follow, newest first: u32 missing and u32 received ones, downwards
     CLOSE   ends the session

@@ -98,6 +98,7 @@ class Window:
         self._numbered_at = now  # something left that has to be acknowledged
         self._probes_due = 0  # datagrams that leave whatever the congestion window says
         self._ping_wanted = False
+        self._blocked_at: int | None = None  # since when a limit holds something back, or when it was asked for last
         self._has_room_news = False  # of a channel: its limit should be told, or it failed
         self.ended = ""  # why
         self.sent = self.sent_bytes = self.retransmitted = 0
@@ -160,6 +161,9 @@ class Window:
         if kind <= PING:
             if not inbound.on_numbered(data, kind, channel, number, offset, now):
                 return
+            if kind == PING:  # it asks for this channel's limit, and what leaves next may be another channel's
+                self._ins[channel].announced = 0
+                self._has_room_news = True
         elif kind == CLOSE:
             self.ended = self.ended or "the other end closed the session"
             return
@@ -227,8 +231,8 @@ class Window:
         if inbound.unacked and inbound.has_gaps:
             datagrams.append(self._ack_datagram(inbound.ack_channel, now))
         has_more = self._send_streams(datagrams, now)
-        if is_due and self._numbered_at != now and self._ping_due(now):
-            datagrams.append(self._ping_datagram(now))
+        if is_due:
+            datagrams += self._pings(now)
         if not datagrams and inbound.wants_ack(now):
             datagrams.append(self._ack_datagram(inbound.ack_channel, now))
         if datagrams:
@@ -307,12 +311,26 @@ class Window:
         self.sent_bytes += HEADER_BYTES
         return head + pack_place(self.recovery.next_number, 0) + pack_ranges(self._inbound.numbers.ranges)
 
-    def _ping_datagram(self, now: int) -> bytes:
-        """Of the channel whose limit holds something back, if there is one: the answer tells the present limit."""
-        blocked = [index for index, out in enumerate(self._outs) if out.has_new()]
-        number = self.recovery.add(1, now, None, None)
+    def _pings(self, now: int) -> list[bytes]:
+        """What has to be asked: whether the other end lives, and limits that hold something back (were they lost?)."""
+        blocked = [index for index, out in enumerate(self._outs) if out.has_new() and not out.has_something()]
+        if not blocked:
+            self._blocked_at = None
+        elif self._blocked_at is None:
+            self._blocked_at = now
+        wait = self._config.keepalive_ns
+        is_silent = self._numbered_at != now and (self._ping_wanted or now - self._numbered_at >= wait)
+        if not is_silent and (self._blocked_at is None or now - self._blocked_at < wait):
+            return []
+        self._ping_wanted = False
         self._numbered_at = now
-        return self._pack_head(PING, blocked[0] if blocked else 0, now) + pack_place(number, 0)
+        self._blocked_at = now if blocked else None
+        return [self._ping_datagram(channel, now) for channel in blocked or (0,)]
+
+    def _ping_datagram(self, channel: int, now: int) -> bytes:
+        """The answer tells the channel's limit."""
+        number = self.recovery.add(1, now, None, None)
+        return self._pack_head(PING, channel, now) + pack_place(number, 0)
 
     def _announce_limits(self, datagrams: list[bytes], now: int) -> None:
         """Tell the limits of channels that have risen by much; what is in `datagrams` has told some."""
@@ -361,10 +379,6 @@ class Window:
         if probe_at is not None and now >= probe_at:
             self._probes_due = recovery.probe()
             self._ping_wanted = not self._probes_due
-
-    def _ping_due(self, now: int) -> bool:
-        wanted, self._ping_wanted = self._ping_wanted, False
-        return wanted or now - self._numbered_at >= self._config.keepalive_ns
 
     def _set_timer(self) -> None:
         """When to look again at the latest.

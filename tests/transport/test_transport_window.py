@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from virtual_link import MS, SECOND, VirtualLink
 
 from lab.faults import Constant, Shape, Uniform
-from lab.transport.datagram import ACK, HEADER_BYTES, pack_head, pack_place
+from lab.transport.datagram import ACK, DATA, HEADER_BYTES, PING, pack_head, pack_place, unpack_header
 from lab.transport.ring import FRAME_BYTES_MAX
 from lab.transport.seal import Seal
 from lab.transport.shm import Channel
@@ -139,6 +139,62 @@ def test_a_process_that_begins_to_receive_is_sent_more_at_once() -> None:
     link.ends[1].reads = True
     link.ends[1].read()
     assert link.run(12 * MS, lambda: bool(link.ends[1].got[0]))  # no PING, every 50 ms, has to ask
+
+
+def test_a_limit_that_was_lost_is_asked_for_though_another_channel_is_busy() -> None:
+    link = VirtualLink(Shape(delay=Constant(1)), WindowConfig(receive_bytes_max=64 << 10), channels=2)
+    link.open()
+    link.ends[1].reads = False
+    busy, bulk = link.ends[0].channels
+    bulk.send(bytes(150_000))
+    bulk.flush()
+    link.run(50 * MS)
+    link.mangle = lambda _: []
+    link.ends[1].read()
+    link.send()  # the announcement
+    link.mangle = lambda datagram: [datagram]
+    link.ends[1].reads = True
+    for _ in range(20):
+        busy.send(b"vote")
+        busy.flush()
+        link.run(10 * MS)
+    assert link.ends[1].got == [[b"vote"] * 20, [bytes(150_000)]]
+
+
+def test_who_asks_for_a_limit_is_told_it_though_another_channel_has_data() -> None:
+    link = VirtualLink(channels=2)
+    link.open()
+    asking, asked = (end.association for end in link.ends)
+    prefix, number = asked.prefixes[1], asking._window.recovery.next_number
+    link.ends[1].channels[0].send(b"vote")
+    link.ends[1].channels[0].flush()
+    asked.on_datagram(pack_head(prefix, (0, 0), 1 << 20, 1, 0, PING, 1) + pack_place(number, 0), link.now)
+    headers = [unpack_header(datagram) for datagram in asked.datagrams_to_send(link.now)]
+    assert [(kind, channel) for *_, kind, channel, _, _ in headers] == [(DATA, 0), (ACK, 1)]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1 << 32), loss=st.sampled_from((0.0, 0.1, 0.3)), slow=st.sampled_from((0, 1)))
+def test_a_slow_reader_of_one_channel_gets_everything_beside_a_busy_one(seed: int, loss: float, slow: int) -> None:
+    shape = Shape(delay=Constant(1), loss=loss)
+    link = VirtualLink(shape, WindowConfig(receive_bytes_max=8_000, dead_after_ns=60 * SECOND), channels=2, seed=seed)
+    link.open()
+    link.ends[1].reads = False
+    rng, got = random.Random(seed), list[bytes]()
+    sent = frames_of(seed, 60, 2_000)
+    for frame in sent:
+        link.ends[0].channels[slow].send(frame)
+    link.ends[0].channels[slow].flush()
+    deadline = link.now + 30 * SECOND
+    while got != sent and link.now < deadline:
+        for end in link.ends:
+            end.channels[1 - slow].send(b"busy")
+            end.channels[1 - slow].flush()
+        link.run(10 * MS)  # less than a keep-alive
+        link.ends[1].channels[1 - slow].receive()
+        if rng.random() < 0.2:
+            got += link.ends[1].channels[slow].receive()
+    assert got == sent
 
 
 def test_20_mib_pass_through_a_small_window() -> None:
