@@ -6,6 +6,7 @@ import pytest
 
 from lab.cluster.host_file import Host, Hosts, HostsError, Places, check_hosts, place, read_hosts
 
+README = Path(__file__).parents[2] / "README.md"
 KEYED = """
 scheduler = "tls://10.0.0.1:8786"
 key_file = "/home/me/key"
@@ -34,6 +35,12 @@ def test_a_file_is_read_whole(tmp_path: Path) -> None:
         [Host("a", "10.0.0.11"), Host("b", "10.0.0.12", voters=1, data_dir="/data")],
         key_file="/home/me/key",
     )
+
+
+def test_the_file_of_the_readme_takes_an_ensemble_as_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.toml"
+    path.write_text(README.read_text().partition("```toml\n# hosts.toml\n")[2].partition("```")[0])
+    assert place(read_hosts(path), 3, 0, 1) == Places({1: "a", 2: "b", 3: "a"}, {0: "b"})
 
 
 @pytest.mark.parametrize(("hosts", "asked", "servers", "clients"), [
