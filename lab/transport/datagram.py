@@ -10,7 +10,8 @@ received without a gap, the largest of them `delay` ago.  `limit` is the stream 
     ASKING  the same; the sender waits for the acknowledgement before it sends more
     PING    empty; acknowledged at once, with the present limit of its channel
     ACK     not numbered itself (`number` is the next one to be used), nor acknowledged; further runs of received
-            numbers follow, newest first: u32 missing and u32 received ones, downwards
+            numbers follow, newest first: u32 missing and u32 received ones, downwards.  One that comes again tells
+            nothing new, and is not counted
     CLOSE   ends the session
 
 Everything that is alike in the datagrams of one burst stands before `number`: a receiver compares it at once.

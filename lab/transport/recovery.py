@@ -167,7 +167,7 @@ class Recovery:
         if self._given_up:
             self._find_spurious(newest)
         if older is not None:
-            self._told_to = self.largest_acked
+            self._told_to = max(self._told_to, last)  # one that comes late or again has nothing to say of later numbers
             if older:
                 self._on_older(older)
         if self.acked_bytes:

@@ -105,7 +105,7 @@ class Window:
 
     @property
     def replayed(self) -> int:
-        """Datagrams that came again."""
+        """Numbered datagrams that came again."""
         return self._inbound.replayed
 
     @property
