@@ -275,7 +275,7 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     loss: Share = 0.0
     duplicate: Share = 0.0
     reorder: Share = 0.0  # overtake what was sent before them, where there is a way to be under
-    damage: Share = 0.0  # are cut short or have a bit changed: only tags can tell
+    damage: Share = 0.0  # are cut short or, where a tag can tell, have a bit changed
     sealed: bool = False  # with tags
     mtu_bytes: int = 1_400
     receive_bytes_max: int = 4 << 20

@@ -33,7 +33,7 @@ def draw_weather(seed: int) -> Weather:
         loss=rng.choice((0.0, 0.0, 0.01, 0.1, 0.3)),
         duplicate=rng.choice((0.0, 0.0, 0.02, 0.3)),
         reorder=rng.choice((0.0, 0.0, 0.05, 0.5)),
-        damage=rng.choice((0.0, 0.01, 0.1)) if sealed else 0.0,
+        damage=rng.choice((0.0, 0.01, 0.1)),
         sealed=sealed,
         mtu_bytes=rng.choice((576, 1_400, 1_400, 9_000)),
         receive_bytes_max=rng.choice((20_000, 4 << 20)),

@@ -199,7 +199,7 @@ class WindowNetwork:
         road.last.extend(datagrams)
         for datagram in datagrams:
             if damage and road.rng.random() < damage:
-                datagram = _damaged(datagram, road.rng)
+                datagram = _damaged(datagram, road.rng, sealed=self.weather.sealed)
             road.shaper.push(datagram, now)
         self._busy[way] = None
         if way in self._echoes:
@@ -305,9 +305,9 @@ class WindowNetwork:
             raise InvariantError("LINK-4", f"{which} is under way for {age_ms} ms")
 
 
-def _damaged(datagram: bytes, rng: random.Random) -> bytes:
-    """Cut short, or with one bit changed."""
-    if rng.random() < 0.5:
+def _damaged(datagram: bytes, rng: random.Random, *, sealed: bool) -> bytes:
+    """Cut short, or with one bit changed, which a tag alone finds."""
+    if not sealed or rng.random() < 0.5:
         return datagram[: rng.randrange(len(datagram))]
     bit = rng.randrange(8 * len(datagram))
     changed = bytearray(datagram)

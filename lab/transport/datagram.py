@@ -1,10 +1,12 @@
 """What a datagram of a session looks like on the wire; all integers are little-endian.
 
-    prefix 8, largest u64, limit u64, floor u64, run u32, delay u16, kind u8, channel u8, number u64, offset u64, data
+    prefix 8, largest u64, limit u64, floor u64, run u32, delay u16, kind u8, channel u8,
+    number u64, offset u64, size u16, data
 
 `prefix` names session and direction.  `largest - run < n <= largest` are the newest numbers that the sender has
 received without a gap, the largest of them `delay` ago.  `limit` is the stream offset up to which it takes data of
-`channel`.  Below `floor` lie only numbers whose fate no longer matters to it.
+`channel`.  Below `floor` lie only numbers whose fate no longer matters to it.  `size` is that of the data: what was cut
+on its way is known by it.
 
     DATA    a piece of the channel's stream, from `offset` on
     ASKING  the same; the sender waits for the acknowledgement before it sends more
@@ -23,15 +25,15 @@ from struct import Struct
 
 PREFIX_BYTES = 8
 _HEAD = Struct("<8sQQQIHBB")
-_PLACE = Struct("<QQ")
-_HEADER = Struct("<8sQQQIHBBQQ")
+_PLACE = Struct("<QQH")
+_HEADER = Struct("<8sQQQIHBBQQH")
 _GAP = Struct("<II")
 HEAD_BYTES = _HEAD.size
 HEADER_BYTES = _HEADER.size
 assert HEAD_BYTES + _PLACE.size == HEADER_BYTES, "the header is head and place"
 
 DATA, ASKING, PING, ACK, CLOSE = 1, 2, 3, 4, 5
-RANGES_MAX = 64  # in one ACK, the first one included
+RANGES_MAX = 63  # in one ACK, the first one included
 ACK_BYTES_MAX = HEADER_BYTES + (RANGES_MAX - 1) * _GAP.size
 DELAY_UNIT_NS = 1 << 13
 _DELAY_MAX = (1 << 16) - 1

@@ -38,12 +38,12 @@ class Inbound:
         for data in datagrams:
             size = len(data)
             if size > HEADER_BYTES and data[:HEAD_BYTES] == head:
-                number, offset = unpack_place(data, HEAD_BYTES)
-                if number == next_number:
-                    if offset == next_offset and offset + size - HEADER_BYTES <= limit:
+                number, offset, length = unpack_place(data, HEAD_BYTES)
+                if number == next_number and length == size - HEADER_BYTES:
+                    if offset == next_offset and offset + length <= limit:
                         append(data[HEADER_BYTES:])
                         next_number += 1
-                        next_offset = offset + size - HEADER_BYTES
+                        next_offset = offset + length
                         continue
                     stream.next_offset = next_offset
                     if stream.accept(offset, data[HEADER_BYTES:]):  # behind a gap, or it fills one

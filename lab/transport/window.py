@@ -32,7 +32,7 @@ from lab.transport.recovery import MS, Recovery, Rtt
 from lab.transport.streams import InStream, OutStream, WindowChannel
 
 MTU_MAX = 65_000
-MTU_MIN = ACK_BYTES_MAX  # one that tells of many gaps is whole; with a tag that is 576, which IPv4 grants everybody
+MTU_MIN = ACK_BYTES_MAX  # one that tells of many gaps is whole; with a tag below the 576 that IPv4 grants everybody
 _VIEW_BYTES = 4096
 _PRIORITY_DATAGRAMS = 4  # of the first of several channels, that leave even if the congestion window is full
 _PROBES_OF_SILENCE = 3  # in a row without an answer: the path carried nothing (RFC 9002, 7.6)
@@ -147,9 +147,10 @@ class Window:
         if len(data) < HEADER_BYTES:
             inbound.malformed += 1
             return
-        _, largest, limit, floor, run, delay, kind, channel, number, offset = unpack_header(data)
+        _, largest, limit, floor, run, delay, kind, channel, number, offset, size = unpack_header(data)
         if (
-            not 0 < run <= largest + 1
+            size != len(data) - HEADER_BYTES
+            or not 0 < run <= largest + 1
             or largest >= self.recovery.next_number
             or channel >= len(self._ins)
             or floor > number
@@ -288,13 +289,12 @@ class Window:
             head = self._pack_head(DATA if count < room else ASKING, channel, now)
             # a large piece is copied once by way of a view, a small one sooner twice
             blob, offset = stretch.blob if size < _VIEW_BYTES else memoryview(stretch.blob), stretch.offset
-            if count == 1:
-                datagrams.append(head + pack_place(number, offset) + blob[stretch.begin : stretch.end])
-            else:
-                for at in range(stretch.begin, stretch.end, size):
-                    datagrams.append(head + pack_place(number, offset) + blob[at : at + size])
-                    number += 1
-                    offset += size
+            end = stretch.end
+            for at in range(stretch.begin, end, size):
+                length = size if end - at > size else end - at
+                datagrams.append(head + pack_place(number, offset, length) + blob[at : at + length])
+                number += 1
+                offset += size
             room -= count
         return len(datagrams) - begun_with
 
@@ -309,7 +309,8 @@ class Window:
     def _ack_datagram(self, channel: int, now: int) -> bytes:
         head = self._pack_head(ACK, channel, now)
         self.sent_bytes += HEADER_BYTES
-        return head + pack_place(self.recovery.next_number, 0) + pack_ranges(self._inbound.numbers.ranges)
+        ranges = pack_ranges(self._inbound.numbers.ranges)
+        return head + pack_place(self.recovery.next_number, 0, len(ranges)) + ranges
 
     def _pings(self, now: int) -> list[bytes]:
         """What has to be asked: whether the other end lives, and limits that hold something back (were they lost?)."""
@@ -330,7 +331,7 @@ class Window:
     def _ping_datagram(self, channel: int, now: int) -> bytes:
         """The answer tells the channel's limit."""
         number = self.recovery.add(1, now, None, None)
-        return self._pack_head(PING, channel, now) + pack_place(number, 0)
+        return self._pack_head(PING, channel, now) + pack_place(number, 0, 0)
 
     def _announce_limits(self, datagrams: list[bytes], now: int) -> None:
         """Tell the limits of channels that have risen by much; what is in `datagrams` has told some."""
@@ -343,7 +344,7 @@ class Window:
 
     def close_datagram(self, now: int) -> bytes:
         """The last one: the other end need not wait for more."""
-        return self._pack_head(CLOSE, 0, now) + pack_place(self.recovery.next_number, 0)
+        return self._pack_head(CLOSE, 0, now) + pack_place(self.recovery.next_number, 0, 0)
 
     def end(self, reason: str) -> None:
         """Nothing is sent any more; what has arrived in order can still be received."""

@@ -427,6 +427,26 @@ def test_what_is_damaged_or_cut_on_the_way_is_as_good_as_lost_where_datagrams_ca
     assert link.run(20 * SECOND, lambda: link.ends[1].got[0] == sent)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1 << 32))
+def test_what_is_cut_on_the_way_is_as_good_as_lost_without_a_tag_too(seed: int) -> None:
+    """Its size stands in it; of what is longer than it says nothing is believed either."""
+    rng = random.Random(seed)
+
+    def damage(datagram: bytes) -> list[bytes]:
+        if rng.random() < 0.1:
+            return [datagram[: rng.randrange(len(datagram))]]
+        return [datagram + bytes(rng.randrange(1, 9))] if rng.random() < 0.05 else [datagram]
+
+    link = VirtualLink(Shape(delay=Constant(2)), WindowConfig(dead_after_ns=10 * SECOND), seed=seed, mangle=damage)
+    link.open()
+    sent = frames_of(seed, 50, 3_000)
+    for frame in sent:
+        link.ends[0].channels[0].send(frame)
+    link.ends[0].channels[0].flush()
+    assert link.run(20 * SECOND, lambda: link.ends[1].got[0] == sent)
+
+
 def test_gaps_are_told_ahead_of_data() -> None:
     link = VirtualLink()
     link.open()
@@ -455,7 +475,7 @@ def test_an_acknowledgement_of_what_was_never_sent_is_malformed() -> None:
     link.ends[0].channels[0].flush()
     end.datagrams_to_send(link.now)
     for largest, malformed in ((1, 0), (2, 1), (1 << 40, 2)):
-        forged = pack_head(end.prefixes[1], (0, largest), 1 << 20, 1, 0, ACK, 0) + pack_place(1, 0)
+        forged = pack_head(end.prefixes[1], (0, largest), 1 << 20, 1, 0, ACK, 0) + pack_place(1, 0, 0)
         end.on_datagram(forged, link.now)
         assert end.counters["malformed"] == malformed
     assert end.is_open
