@@ -6,6 +6,9 @@ Three stretches of one load on one ensemble over UDP: without a flood, with DATA
 and with as many sent to the leader's.  The second takes the sender's CPU from the ensemble as the third does, so what
 the third takes beyond it is the price of reading.  Nothing may break: no server ends, nobody is elected, no session of
 a link ends, every write is verified.
+
+The sender knows nothing of the ensemble.  One that hears its network could begin datagrams as those of a link do, which
+no filter drops and only a tag tells from the link's own: each has to be read (`light/forged` is the price of one).
 """
 
 import mmap

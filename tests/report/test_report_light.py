@@ -113,5 +113,7 @@ def test_what_strangers_cost_is_said_in_words(tmp_path):
         "forged (1,400 bytes, read one by one).",
         "Of a flood of 1,000,000 datagrams at the leader's port (60 k/s) the leader read 700, the kernel dropped the "
         "rest for it; 31 k writes/s went on, 28 k/s while as many went to a port that nobody reads. Nobody was "
-        "elected, no session ended, every write was verified (n = 1).",
+        "elected, no session ended, every write was verified (n = 1). These were datagrams of strangers who know "
+        "nothing; who hears the network can begin theirs as a link's own do. No filter drops those, and each costs "
+        "what one with a forged tag does; a flood of them was not measured.",
     ]

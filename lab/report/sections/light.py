@@ -92,6 +92,8 @@ def _strangers(row: FloodRow) -> list[str]:
             f"Of a flood of {row.datagrams:,} datagrams at the leader's port ({si(row.sent_per_s)}/s) the leader read "
             f"{row.read:,.0f}, the kernel dropped the rest for it; {si(row.writes_per_s)} writes/s went on, "
             f"{si(row.writes_per_s_beside)}/s while as many went to a port that nobody reads. Nobody was elected, no "
-            f"session ended, every write was verified (n = {row.rounds})."
+            f"session ended, every write was verified (n = {row.rounds}). These were datagrams of strangers who know "
+            "nothing; who hears the network can begin theirs as a link's own do. No filter drops those, and each costs "
+            "what one with a forged tag does; a flood of them was not measured."
         )
     return said
