@@ -27,7 +27,8 @@ from lab.targets.target import TargetError
 MIB = 1 << 20
 VALUE_BYTES = 10_000
 OBSERVER = 4  # voters are 1 to 3
-BASELINE_S = 1.0  # of writes before the observer comes
+WARMUP_S = 0.5  # of writes that nobody looks at
+BASELINE_S = 1.0  # of those before the observer comes
 ARRIVE_TIMEOUT_S = 300.0
 PAUSE_S = 0.005
 SYNC_LIMIT_TICKS, INIT_LIMIT_TICKS = 100, 3000  # a replica is written out while it serves nobody
@@ -74,7 +75,8 @@ def measure(where: Where, arguments: Sequence[str]) -> Iterator[Probe]:
     facts = {
         "mib": mib, "loss": loss, "delay_ms": delay_ms, "seconds": seconds, "writes_meanwhile": float(len(meanwhile)),
         "writes_per_s_meanwhile": len(meanwhile) / seconds,
-        **_latency("before", alone), **_latency("meanwhile", meanwhile),
+        "sync_limit_ticks": float(SYNC_LIMIT_TICKS), "init_limit_ticks": float(INIT_LIMIT_TICKS),
+        "tick_ms": float(settings.tick_ms), **_latency("before", alone), **_latency("meanwhile", meanwhile),
         **{name: float(after.get(name, 0) - before.get(name, 0)) for name in ("datagrams_sent", "retransmitted")},
     }  # fmt: skip
     yield Probe(
@@ -94,6 +96,7 @@ def _numbers(arguments: Sequence[str]) -> tuple[float, float, float, float]:
 
 def _observer_arrives(target: OwnTarget) -> Arrival:
     """Start it, and wait until it serves."""
+    _pass(target, WARMUP_S)
     before_ns = time.monotonic_ns()
     _pass(target, BASELINE_S)
     target.marks()

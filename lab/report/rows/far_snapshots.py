@@ -25,6 +25,7 @@ class FarSnapshotRow(msgspec.Struct, frozen=True):
     p50_meanwhile_ms: float
     p99_before_ms: float
     p99_meanwhile_ms: float
+    patience: str  # of the servers, as configured; empty: the records do not say
 
 
 def far_snapshot_rows(run: Run) -> list[FarSnapshotRow]:
@@ -46,5 +47,12 @@ def _row(probes: list[ProbeRecord]) -> FarSnapshotRow:
         sent_again=statistics.median(p.facts["retransmitted"] / p.facts["datagrams_sent"] for p in probes),
         writes_per_s=fact("writes_per_s_meanwhile"), p50_before_ms=fact("p50_before_ms"),
         p50_meanwhile_ms=fact("p50_meanwhile_ms"), p99_before_ms=fact("p99_before_ms"),
-        p99_meanwhile_ms=fact("p99_meanwhile_ms"),
+        p99_meanwhile_ms=fact("p99_meanwhile_ms"), patience=_patience(probes[0].facts),
     )  # fmt: skip
+
+
+def _patience(facts: dict[str, float]) -> str:
+    if "init_limit_ticks" not in facts:
+        return ""
+    sync, init, tick_ms = (facts[name] for name in ("sync_limit_ticks", "init_limit_ticks", "tick_ms"))
+    return f"sync_limit is {sync:,.0f} ticks and init_limit {init:,.0f} ticks of {tick_ms:g} ms"

@@ -8,9 +8,10 @@ from lab.report.wording import percent
 
 LEAD = (
     "Three voters over UDP are filled with znodes of 10,000 bytes. Then an observer comes that holds nothing and gets "
-    "the whole tree by SNAP, while writes go on at a steady rate (open loop, latency from the intended time). The time "
-    "runs from the start of its process until it serves; at the end every write was found on every server, and the "
-    "observer's digest is the others'."
+    "the whole tree by SNAP, while writes go on at a steady rate (open loop, latency from the intended time); before "
+    "it comes they have gone on for a warm-up and the second that is looked at. The time runs from the start of its "
+    "process until it serves; at the end every write was found on every server, and the observer's digest is the "
+    "others'."
 )
 HEADER = ["tree", "datagrams lost", "delay, each way", "n", "arrived in", "MiB/s", "sent again", "writes/s meanwhile",
           "p50 before", "p50 meanwhile", "p99 before", "p99 meanwhile"]  # fmt: skip
@@ -21,10 +22,16 @@ def section(run: Run) -> Section | None:
     if not rows:
         return None
     return Section(
-        name="far-snapshots", title="A tree to a new observer over UDP", lead=LEAD,
+        name="far-snapshots", title="A tree to a new observer over UDP", lead=_lead(rows),
         sentences=[_sentence(row) for row in rows],
         tables=[Table("By the share of datagrams that is lost", HEADER, [_cells(row) for row in rows])],
     )  # fmt: skip
+
+
+def _lead(rows: list[FarSnapshotRow]) -> str:
+    said = list(dict.fromkeys(row.patience for row in rows if row.patience))
+    limits = f" Servers wait for an observer that takes so much in: {'; '.join(said)}." if said else ""
+    return LEAD + limits
 
 
 def _sentence(row: FarSnapshotRow) -> str:
