@@ -303,8 +303,8 @@ def soak(as_json: bool, data_dir: Path | None, results: Path, reports: Path, nam
 @click.option(
     "--only",
     metavar="SUITE,...",
-    help="of election, write-latency, read-scaling, speed, network, or of these two speed/bar, network/loss and so on  "
-    "[all, these two only in full]",
+    help="of election, write-latency, read-scaling, speed, network, or of these two speed/bar, network/snapshot and so "
+    "on  [all, these two only in full]",
 )
 @click.option("--run", "name", metavar="NAME", help="of the new folder under results/  [default: date and time]")
 @click.option("--seed", type=int, default=1, show_default=True, help="of the order of measuring and the workloads")

@@ -97,6 +97,8 @@ def run_bench(
     suites = parse_only(only)
     wanted, note = _wanted(profile, suites, asked)
     chosen = profile_of(profile, wanted)
+    if not chosen.points and not chosen.jobs:
+        raise SettingsError(f"--only {only}: the profile {profile} holds nothing of it, allowed: another profile")
     if prototype is not None:
         chosen = msgspec.structs.replace(chosen, jobs=(*chosen.jobs, *reference_jobs(chosen.points, prototype)))
         argv = _without_folder(argv, prototype)

@@ -67,8 +67,8 @@ class Bench:
         return in_order(steps, random.Random(f"{self._plan.seed}/{round_}"), round_)
 
     def _in_round(self, round_: int) -> list[Step]:
-        """What is planned for the round; past every plan everything, which makes the intervals narrower."""
-        extra = all(round_ >= point.rounds for point in self._points)
+        """What is planned for the round; past the plan of every point everything, so that intervals become narrower."""
+        extra = bool(self._points) and all(round_ >= point.rounds for point in self._points)
         return [step for step in self._steps if round_ < step.rounds or extra]
 
     def _estimate_s(self, steps: Sequence[Step], round_: int) -> float:
@@ -85,7 +85,7 @@ class Bench:
     def _wanted(self, round_: int, until_s: float) -> bool:
         """Whether there is to be a round of that number, if it would end `until_s` after the start."""
         profile = self._plan.profile
-        if profile.rounds_most is not None and round_ >= profile.rounds_most:
+        if not self._in_round(round_) or (profile.rounds_most is not None and round_ >= profile.rounds_most):
             return False
         return round_ < profile.rounds_least or until_s <= profile.budget_s
 

@@ -130,24 +130,31 @@ def _latency_points(timing: Timing, rounds: int) -> tuple[Point, ...]:
 def profile(name: str, only: Collection[str] = ()) -> Profile:
     """The profile, or what it holds of what was asked for; by default only `full` measures `speed` and `network`.
 
-    `only` are suites, or families of points: `speed/bar` are `bar/...` of the suite speed, with the jobs beside them.
+    `only` are suites, or families of points and jobs: `speed/bar` are `bar/...` of the suite speed, with the jobs
+    beside them.  A profile may hold nothing of what was asked for.
     """
     wanted = only or (SUITES if name == "full" else tuple(suite for suite in SUITES if suite not in BY_NAME))
     parts = [
         part
         for part in (_grid(name), _speed(name), _network(name))
-        if any(is_asked(point, wanted) for point in part.points)
+        if any(is_asked(point, wanted) for point in part.points) or any(is_asked(job, wanted) for job in part.jobs)
     ]
     points = tuple(point for part in parts for point in part.points if is_asked(point, wanted))
-    ids = {point.id for point in points}
+    jobs = tuple(job for part in parts for job in _jobs(part, wanted))
     return Profile(
         name=name,
         budget_s=sum(part.budget_s * _share(part, wanted) for part in parts),
-        rounds_least=max(part.rounds_least for part in parts),
+        rounds_least=max((part.rounds_least for part in parts), default=1),
         rounds_most=1 if name == "smoke" else None,
         points=points,
-        jobs=tuple(job for part in parts for job in part.jobs if is_asked(job, wanted) or job.beside in ids),
+        jobs=jobs,
     )
+
+
+def _jobs(part: Profile, wanted: Collection[str]) -> list[Job]:
+    """Those that were asked for, or stand beside a point that was."""
+    beside = {point.id for point in part.points if is_asked(point, wanted)}
+    return [job for job in part.jobs if is_asked(job, wanted) or job.beside in beside]
 
 
 def is_asked(step: Point | Job, wanted: Collection[str]) -> bool:
@@ -160,8 +167,10 @@ def family_of(step: Point | Job) -> str:
 
 
 def families() -> list[str]:
-    """Those of `speed` and `network`: the other suites are families already."""
-    return sorted({family_of(point) for name in PROFILES for part in (_speed, _network) for point in part(name).points})
+    """Those of `speed` and `network`, of points and of jobs: the other suites are families already."""
+    parts = [part(name) for name in PROFILES for part in (_speed, _network)]
+    points = {family_of(point) for part in parts for point in part.points}
+    return sorted(points | {family_of(job) for part in parts for job in part.jobs})
 
 
 def _grid(name: str) -> Profile:
@@ -185,13 +194,14 @@ def _network(name: str) -> Profile:
 
 
 def _share(part: Profile, wanted: Collection[str]) -> float:
-    """Of the part's budget: as much as the chosen points take of its plan."""
+    """Of the part's budget: as much as what was chosen takes of its plan."""
     chosen = [point for point in part.points if is_asked(point, wanted)]
-    return planned_s(chosen) / planned_s(part.points)
+    return planned_s(chosen, _jobs(part, wanted)) / planned_s(part.points, part.jobs)
 
 
-def planned_s(points: Sequence[Point]) -> float:
-    return sum(estimate_s(point, point.values_in(round_)) for point in points for round_ in range(point.rounds))
+def planned_s(points: Sequence[Point], jobs: Sequence[Job] = ()) -> float:
+    measured_s = sum(estimate_s(point, point.values_in(round_)) for point in points for round_ in range(point.rounds))
+    return measured_s + sum(job.seconds * job.rounds for job in jobs)
 
 
 def find_point(name: str) -> Point | None:

@@ -117,3 +117,9 @@ def test_a_size_of_datagrams_is_told_to_points_that_send_some(planned):
     assert {point.settings.udp_mtu for point in plan.points} == {9000}
     with pytest.raises(AssertionError, match="--udp-mtu: no link carries datagrams, allowed with --transport udp or"):
         planned("--only", "write-latency", "--udp-mtu", "9000")
+
+
+def test_a_profile_that_holds_nothing_of_what_was_asked_for_is_one_line(planned):
+    with pytest.raises(AssertionError, match="--only network/light: the profile smoke holds nothing of it, allowed:"):
+        planned("--profile", "smoke", "--only", "network/light")
+    assert {job.id for job in planned("--only", "network/light").profile.jobs} == {"light/ring", "light/datagrams"}

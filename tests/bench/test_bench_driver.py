@@ -157,6 +157,14 @@ def test_a_job_is_measured_in_its_rounds_and_its_last_line_is_told(tmp_path, a_j
 
 
 @pytest.mark.process
+def test_jobs_without_points_are_measured_in_their_rounds_only(tmp_path, a_job):
+    once = msgspec.structs.replace(A_JOB, rounds=1)
+    run = bench(tmp_path, a_plan((), least=5, budget_s=1e6, jobs=(once, A_JOB)))
+    assert (run.measure().finished, run.failures) == (True, [])
+    assert order_of(run.folder) == [("0", "job"), ("0", "job"), ("1", "job")]
+
+
+@pytest.mark.process
 def test_a_job_that_fails_is_noted_and_the_others_go_on(tmp_path, a_job):
     job = msgspec.structs.replace(A_JOB, arguments=("badly",), rounds=1)
     run = bench(tmp_path, a_plan(points(A), jobs=(job,)), touch_command)
@@ -364,6 +372,7 @@ def wait_for(found, timeout_s=40.0):
     ("election", ("election",)),
     ("read-scaling, election", ("election", "read-scaling")),
     ("speed/floor,speed/bar", ("speed/bar", "speed/floor")),
+    ("network/snapshot", ("network/snapshot",)),
 ])  # fmt: skip
 def test_only_names_suites(text, suites):
     assert parse_only(text) == suites

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from lab.bench.command import within
-from lab.bench.grid import BUDGETS_S, find_point, planned_s, profile
+from lab.bench.grid import BUDGETS_S, families, find_point, planned_s, profile
 from lab.bench.knob_grid import knob_points
 from lab.bench.limits import SettingsError, check_failover, check_settings
 from lab.bench.network_grid import LINKS, NETWORK_BUDGETS_S, network_points
@@ -218,6 +218,22 @@ def test_a_plan_of_network_fits_its_budget(name):
 
 def test_a_family_of_network_can_be_asked_for():
     assert {point.id.split("/")[0] for point in profile("quick", ("network/loss",)).points} == {"loss"}
+
+
+@pytest.mark.parametrize(("family", "modules"), [
+    ("network/snapshot", {"lab.bench.far_snapshot"}),
+    ("network/light", {"lab.bench.floors"}),
+    ("speed/tree", {"lab.bench.large_tree"}),
+])  # fmt: skip
+def test_a_family_of_jobs_can_be_asked_for_alone_and_has_its_share_of_time(family, modules):
+    assert family in families()
+    part = profile("quick", (family,))
+    assert part.points == ()
+    assert {job.module for job in part.jobs} == modules
+    whole = profile("quick", (family.partition("/")[0],))
+    share = sum(job.seconds * job.rounds for job in part.jobs) / planned_s(whole.points, whole.jobs)
+    assert part.budget_s == pytest.approx(share * whole.budget_s)
+    assert share > 0
 
 
 def test_only_smoke_may_have_a_single_round():
