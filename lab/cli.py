@@ -177,7 +177,7 @@ def trial(
     from lab.bench.trial import trial as measure
 
     if hosts is not None:
-        return _print_record(cli_hosts.trial(hosts, settings, data_dir), as_json)
+        return _print_record(cli_hosts.trial(hosts, settings, data_dir, _on_command_line(fields)), as_json)
     with reporter() as shown:
         record = measure(settings, data_dir=data_dir, trace=trace, shown=shown)
     return _print_record(record, as_json)
@@ -199,7 +199,7 @@ def failover(as_json: bool, data_dir: Path | None, hosts: Path | None, **fields:
     from lab.bench.progress import counting, reporter
 
     if hosts is not None:
-        return _print_record(cli_hosts.failover(hosts, settings, data_dir), as_json)
+        return _print_record(cli_hosts.failover(hosts, settings, data_dir, _on_command_line(fields)), as_json)
     with reporter() as shown:
         record = measure(settings, data_dir=data_dir, progress=counting(shown, settings.repeats, "ms"))
     return _print_record(record, as_json)

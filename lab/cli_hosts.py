@@ -1,6 +1,6 @@
 """The option `--hosts` of the commands: several machines in the place of this one."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ import click
 from lab.bench.record import FailoverRecord, Settings, TrialRecord
 
 if TYPE_CHECKING:
+    from lab.cluster.host_file import Hosts
     from lab.hosts.sweep import Fleet
 
 OPTION = click.option(
@@ -40,26 +41,34 @@ def argv_of(argv: list[str], hosts: Path | None) -> tuple[str, ...]:
     return tuple(word.replace(str(hosts), hosts.name) if hosts is not None else word for word in argv)
 
 
-def trial(path: Path, settings: Settings, data_dir: Path | None) -> TrialRecord:
+def trial(path: Path, settings: Settings, data_dir: Path | None, typed: Collection[str]) -> TrialRecord:
     from lab.bench.progress import reporter
-    from lab.cluster.host_file import read_hosts
-    from lab.hosts.ensemble import settings_on, trial_on
+    from lab.hosts.ensemble import trial_on
 
-    hosts = read_hosts(path)
-    settings = settings_on(hosts, settings)
+    hosts, settings = _on(path, settings, typed)
     with reporter() as shown:
         return trial_on(hosts, settings, data_dir=data_dir, shown=shown)
 
 
-def failover(path: Path, settings: Settings, data_dir: Path | None) -> FailoverRecord:
+def failover(path: Path, settings: Settings, data_dir: Path | None, typed: Collection[str]) -> FailoverRecord:
     from lab.bench.progress import counting, reporter
-    from lab.cluster.host_file import read_hosts
-    from lab.hosts.ensemble import failover_on, settings_on
+    from lab.hosts.ensemble import failover_on
 
-    hosts = read_hosts(path)
-    settings = settings_on(hosts, settings)
+    hosts, settings = _on(path, settings, typed)
     with reporter() as shown:
         return failover_on(hosts, settings, data_dir=data_dir, progress=counting(shown, settings.repeats, "ms"))
+
+
+def _on(path: Path, asked: Settings, typed: Collection[str]) -> "tuple[Hosts, Settings]":
+    """The hosts, and the settings as they make them; stderr is told where that is not as it was typed."""
+    from lab.cluster.host_file import read_hosts
+    from lab.hosts.ensemble import overruled, settings_on
+
+    hosts = read_hosts(path)
+    made = settings_on(hosts, asked)
+    for line in overruled(asked, made, typed):
+        click.echo(f"lab: {line}", err=True)
+    return hosts, made
 
 
 def refuse(hosts: Path | None, option: str) -> None:

@@ -1,13 +1,13 @@
 """`trial --hosts` and `failover --hosts`: one ensemble whose servers and clients run on several machines."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from lab.bench.failover import Progress, run_failover
-from lab.bench.limits import SettingsError, check_failover, check_settings
+from lab.bench.limits import SettingsError, check_failover, check_settings, option
 from lab.bench.progress import Reporter
 from lab.bench.record import FailoverRecord, HostPart, Settings, TrialRecord
 from lab.bench.systems import LoadMaker, make_own
@@ -78,9 +78,23 @@ def settings_on(hosts: Hosts, settings: Settings) -> Settings:
         on.setdefault(name, []).append(f"client {client}")
     text = "; ".join(f"{host.name}: {', '.join(on[host.name])}" for host in hosts.host if host.name in on)
     keyed = any(host.key_file or hosts.key_file for host in hosts.host)
+    if settings.sealed and not keyed:
+        raise SettingsError("--sealed: True, allowed with --hosts: False without a key_file in the hosts' file")
     # Nobody sees a process of another machine end: what tells is silence.
     changed = msgspec.structs.replace(settings, hosts=text, sealed=keyed, death_detection="heartbeat")
     return check_settings(changed) if changed.fault is None else check_failover(changed)
+
+
+def overruled(asked: Settings, made: Settings, typed: Collection[str]) -> list[str]:
+    """Lines about what was typed and is not as these hosts make it."""
+    why = {
+        "sealed": "there is a key_file, and datagrams between hosts carry tags of its key",
+        "death_detection": "nobody sees a process of another machine end",
+    }
+    return [
+        f"{option(field)}: {getattr(made, field)} in the place of {getattr(asked, field)}: {text}"
+        for field, text in why.items() if field in typed and getattr(asked, field) != getattr(made, field)
+    ]  # fmt: skip
 
 
 def trial_on(hosts: Hosts, settings: Settings, *, data_dir: Path | None, shown: Reporter) -> TrialRecord:

@@ -36,8 +36,11 @@ def test_a_trial_says_who_ran_where_and_how_well_clocks_compare(file, capsys, tm
     before = open_descriptors()
     with pytest.raises(SystemExit) as ended:
         main(["trial", "--hosts", str(file), "--transport", "udp", "--durability", "buffered", "--seconds", "0.3",
-              "--warmup", "0.1", "--keys", "20", "--data-dir", str(tmp_path / "data"), "--json"])  # fmt: skip
-    out = capsys.readouterr().out
+              "--warmup", "0.1", "--keys", "20", "--data-dir", str(tmp_path / "data"), "--json", "--sealed",
+              "no"])  # fmt: skip
+    out, err = capsys.readouterr()
+    assert "lab: --sealed: True in the place of False: there is a key_file" in err
+    assert "--death-detection" not in err, "nobody typed it"
     assert ended.value.code == 0
     record = orjson.loads(out)
     assert record["verified"]

@@ -6,7 +6,7 @@ import pytest
 from lab.bench.limits import SettingsError
 from lab.bench.record import Settings
 from lab.cluster.host_file import Host, Hosts, HostsError
-from lab.hosts.ensemble import settings_on
+from lab.hosts.ensemble import overruled, settings_on
 
 HOSTS = Hosts("tcp://127.0.0.1:1", [Host(name, "127.0.0.1") for name in "abc"])
 UDP = Settings(transport="udp", observers=1)
@@ -22,7 +22,19 @@ def test_links_carry_tags_where_there_is_a_key() -> None:
     assert settings_on(msgspec.structs.replace(HOSTS, key_file="/key"), UDP).sealed
 
 
+def test_what_was_typed_and_is_not_so_is_said() -> None:
+    keyed = msgspec.structs.replace(HOSTS, key_file="/key")
+    made = settings_on(keyed, UDP)
+    assert overruled(UDP, made, {"sealed", "death_detection"}) == [
+        "--sealed: True in the place of False: there is a key_file, and datagrams between hosts carry tags of its key",
+        "--death-detection: heartbeat in the place of pidfd: nobody sees a process of another machine end",
+    ]
+    assert overruled(UDP, made, {"voters"}) == [], "nobody asked for anything else"
+    assert overruled(made, made, {"sealed", "death_detection"}) == [], "it is as it was typed"
+
+
 @pytest.mark.parametrize(("changed", "told"), [
+    ({"sealed": True}, "--sealed: True, allowed with --hosts: False without a key_file in the hosts' file"),
     ({"transport": "shm"}, "--transport: 'shm', allowed with --hosts: 'udp'"),
     ({"target": "null", "voters": 1, "observers": 0, "durability": "memory"}, "--target: 'null', allowed with --hosts"),
     ({"placement": "spread"}, "--placement: 'spread', allowed with --hosts: 'free'"),
