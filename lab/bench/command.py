@@ -167,7 +167,7 @@ def _without_folder(argv: tuple[str, ...], script: Path) -> tuple[str, ...]:
 
 
 def parse_only(text: str | None) -> tuple[str, ...]:
-    """The suites, and the families of speed's points, of `--only a,b`, in the grid's order; empty means all."""
+    """The suites, and the families of speed and network, of `--only a,b`, in the grid's order; empty means all."""
     if text is None:
         return ()
     asked = {part.strip() for part in text.split(",")}

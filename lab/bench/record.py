@@ -200,7 +200,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """One workload on one target with one seed, measured over `seconds` and then verified."""
 
     schema: int = SCHEMA
-    suite: str  # write-latency, read-scaling, election, speed; "trial" for a single measurement
+    suite: str  # write-latency, read-scaling, speed, network; "trial" or "max-rate" for a single measurement
     target: str
     target_version: str = ""  # of one that is not ours, with what it runs on
     voters: int
@@ -243,7 +243,7 @@ class FailoverRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """`repeats` failovers of one ensemble under a session with one write outstanding (zab.md, appendix B)."""
 
     schema: int = SCHEMA
-    suite: str = "election"
+    suite: str = "election"  # or speed, network
     target: str
     target_version: str = ""  # of one that is not ours, with what it runs on
     voters: int
@@ -439,7 +439,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     schema: int = SCHEMA
     name: str  # of the folder under results/
     profile: str  # smoke, quick, full, or "custom"
-    only: list[str]  # suites, or families of points of speed, asked for; empty: all
+    only: list[str]  # suites, or families of points and jobs of speed and network, asked for; empty: all
     argv: list[str]  # what was typed, to type again
     started_at: str  # UTC, ISO 8601
     finished_at: str  # empty while the run goes on

@@ -54,7 +54,7 @@ def loss_rows(run: Run) -> list[LossRow]:
 
 
 def resent_share(trial: TrialRecord) -> float | None:
-    """Of the datagrams that the servers sent since their start."""
+    """Of the datagrams that the servers sent within the window."""
     sent, resent = (_counted(trial, name) for name in ("datagrams_sent", "retransmitted"))
     return resent / sent if sent else None
 
