@@ -168,9 +168,9 @@ def test_who_asks_for_a_limit_is_told_it_though_another_channel_has_data() -> No
     prefix, number = asked.prefixes[1], asking._window.recovery.next_number
     link.ends[1].channels[0].send(b"vote")
     link.ends[1].channels[0].flush()
-    asked.on_datagram(pack_head(prefix, (0, 0), 1 << 20, 1, 0, PING, 1) + pack_place(number, 0), link.now)
+    asked.on_datagram(pack_head(prefix, (0, 0), 1 << 20, 1, 0, PING, 1) + pack_place(number, 0, 0), link.now)
     headers = [unpack_header(datagram) for datagram in asked.datagrams_to_send(link.now)]
-    assert [(kind, channel) for *_, kind, channel, _, _ in headers] == [(DATA, 0), (ACK, 1)]
+    assert [(kind, channel) for *_, kind, channel, _, _, _ in headers] == [(DATA, 0), (ACK, 1)]
 
 
 @settings(max_examples=20, deadline=None)
