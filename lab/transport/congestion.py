@@ -2,7 +2,9 @@
 
 Differs from CUBIC: a loss shrinks the window only where a queue stands (the least round-trip time of the last round is
 above the base), where much of a round is lost, or where nothing at all got through for long.  Loss by chance, as
-on a radio link or in this lab's shaped networks, is repaired and not answered by slowing down.
+on a radio link or in this lab's shaped networks, is repaired and not answered by slowing down.  Processes that get the
+CPU late look like a queue, too; so where most rounds lose something a queue does not shrink the window below the size
+of a batch.
 """
 
 from lab.transport.recovery import MS, Rtt
@@ -12,8 +14,11 @@ _C = 0.4  # RFC 9438, 5.1: datagrams per second cubed
 _ALPHA = 3 * (1 - _BETA) / (1 + _BETA)  # RFC 9438, 4.3
 _INITIAL_WINDOW = 10  # datagrams, RFC 6928
 _LEAST_WINDOW = 2
+_LEAST_ROUND = 4  # of so few datagrams says nothing about chance
 _LOSS_MAX = 0.25  # of a round, beyond which chance is no excuse,
 _LOST_LEAST = 10  # if so many datagrams say so
+_LOSSY = 0.5  # of the last rounds, some eight, have lost something: chance has a part in it
+_LOSSY_WINDOW_BYTES = 48 << 10  # which loss then leaves, unless much of a round is lost
 _BASE_SPAN_NS = 10_000 * MS  # for so long every round trip has seen a queue, or what was taken for one
 _DRAIN_SHARE = 4  # then what is in flight sinks to a fourth, so that the queue runs empty and shows the bare way
 _BURST_BYTES = 64 << 10
@@ -67,6 +72,7 @@ class Congestion:
         self._undo: tuple[int, int, float] | None = None
         self._undo_lost = 0  # bytes on account of which the last reduction was made, not proven spurious
         self.may_send_at = 0  # for the sake of an even pace, not before
+        self._lossy = 0.0  # share of the last rounds in which something was lost
         self.is_used = False  # the window was what kept something from leaving
 
     @property
@@ -92,6 +98,8 @@ class Congestion:
                 self._reduce(round_.lost_bytes, next_number)
             if self.window < self._threshold and round_.has_queue(self._rtt):
                 self._threshold = self.window
+            if round_.lost_bytes or self._lossy:
+                self._judge(round_)
             round_.begin(next_number)
 
     def on_rtt(self, now: int) -> None:
@@ -114,8 +122,20 @@ class Congestion:
         self._round.lost_bytes += lost_bytes
         if largest_acked < self._recovers_to:
             self._undo_lost += lost_bytes
-        elif self._round.has_queue(self._rtt):
+        elif self._round.has_queue(self._rtt) and (self._lossy < _LOSSY or self.window > _LOSSY_WINDOW_BYTES):
             self._reduce(lost_bytes, next_number)
+
+    def _judge(self, round_: Round) -> None:
+        """A round is over: whether losses come so often that they come by chance."""
+        if round_.acked_bytes + round_.lost_bytes < _LEAST_ROUND * self._datagram_bytes:
+            return
+        self._lossy += ((round_.lost_bytes > 0) - self._lossy) / 8
+        if self._lossy < _LOSSY / 64:
+            self._lossy = 0.0
+        elif (
+            self._lossy >= _LOSSY and self.window < _LOSSY_WINDOW_BYTES and not round_.loses_much(self._datagram_bytes)
+        ):
+            self.window, self._epoch = _LOSSY_WINDOW_BYTES, None
 
     def on_spurious(self, bytes_: int) -> None:
         """What was lost was not.  A reduction for which nothing is left as a reason is taken back (RFC 9438, 4.9)."""

@@ -257,3 +257,27 @@ def test_a_standing_queue_is_let_run_empty_for_two_round_trips() -> None:
         drained.append(congestion.is_full(congestion.window // 4) and not congestion.is_full(congestion.window // 5))
     assert drained.count(True) == 2
     assert drained.index(True) == pytest.approx(10 * SECOND / (30 * MS), abs=2)
+
+
+def test_where_most_rounds_lose_something_a_queue_leaves_a_window_of_a_batch() -> None:
+    """Processes that get the CPU late look like a queue; each loss by chance would then shrink the window."""
+    congestion, rtt = make(4 * MS)
+    now = rounds(congestion, rtt, 2, 4 * MS)
+    windows = []
+    for _ in range(100):
+        now = rounds(congestion, rtt, 1, 8 * MS, now, loss=0.1)
+        windows.append(congestion.window)
+    assert min(windows[:10]) < 30_000
+    assert min(windows[20:]) >= 0.7 * (48 << 10)
+    rounds(congestion, rtt, 1, 8 * MS, now, loss=0.5)  # until much is lost
+    assert congestion.window == pytest.approx(0.7 * windows[-1], rel=0.02)
+    assert windows[-1] == 48 << 10
+
+
+def test_a_loss_now_and_then_with_a_queue_shrinks_the_window_to_what_the_bottleneck_takes() -> None:
+    congestion, rtt = make(4 * MS)
+    now = rounds(congestion, rtt, 3, 4 * MS)
+    for _ in range(30):
+        now = rounds(congestion, rtt, 1, 8 * MS, now, loss=0.1)
+        now = rounds(congestion, rtt, 4, 8 * MS, now)
+    assert congestion.window < 48 << 10
