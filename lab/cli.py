@@ -7,107 +7,34 @@ Nothing heavy is imported before a command is chosen.
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from lab import cli_hosts, cli_sim
+from lab import cli_hosts, cli_long, cli_sim
 from lab.bench.record import Settings
-
-DEFAULTS = Settings()
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class NotYet(click.ParamType[str]):
-    """A choice of which some values are named in the documentation but not part of this version."""
-
-    name = "choice"
-
-    def __init__(self, allowed: Sequence[str]) -> None:
-        self.allowed = allowed
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
-        return "|".join(self.allowed)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value not in self.allowed:
-            self.fail(f"{value!r} is not available in this version, allowed: {' or '.join(self.allowed)}.", param, ctx)
-        return value
-
-
-def _option(field: str, help_: str, **more: Any) -> Callable[[F], F]:
-    """An option that sets the field of Settings of the same name, with that field's default."""
-    more = {"default": getattr(DEFAULTS, field), "show_default": True, **more}
-    return click.option("--" + field.replace("_", "-"), field, help=help_, **more)
-
-
-def _options(*several: Callable[[F], F]) -> Callable[[F], F]:
-    def decorate(command: F) -> F:
-        for option in reversed(several):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-def _workload_option(field: str, help_: str, kind: Any) -> Callable[[F], F]:
-    """Like `_option`, but unset unless typed, so that a preset's value stands."""
-    text = f"{help_}  [default: {getattr(DEFAULTS, field)}]"
-    return _option(field, text, default=None, show_default=False, type=kind)
-
+from lab.cli_options import (
+    DATA_DIR,
+    DEATH_DETECTION,
+    DISTRIBUTION,
+    ENSEMBLE,
+    JSON,
+    LINKS,
+    NETWORK,
+    REPORTS,
+    RESULTS,
+    WORKLOAD,
+    given,
+    json_line,
+    on_command_line,
+    setting,
+    workload_setting,
+)
 
 BY = ("target", "shape", "durability", "transport", "network", "max-outstanding", "batch-txns-max", "leader-serves",
       "relays", "wait", "placement", "anatomy")  # fmt: skip
-DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="where servers keep their data  [/var/tmp]")
-RESULTS = click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
-REPORTS = click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
-JSON = click.option("--json", "as_json", is_flag=True, help="print the record as one line of JSON, nothing else")
-WORKLOAD = click.option("--workload", metavar="PRESET|FILE.toml", help="a named workload; options typed here win")
-DISTRIBUTION = _workload_option("distribution", "of keys: uniform or zipf", str)
-DEATH_DETECTION = _option(
-    "death_detection", "how servers learn of a peer's end", type=click.Choice(["pidfd", "heartbeat"])
-)
-WAIT = _option("wait", "what a process does with nothing to do", type=click.Choice(["adaptive", "blocking", "spin"]))
-RELAYS = _option("relays", "followers that relay to the observers; 0: the leader sends to each", type=int)
-DATAGRAMS = _options(
-    _option("udp_mtu", "bytes of a datagram; up to 65000 on loopback", type=int),
-    _option("sealed", "every datagram carries a tag, by a key drawn for the run", type=bool),
-)
-LINKS = _options(
-    _option("transport", "links between servers and to clients", type=click.Choice(["shm", "udp"])), DATAGRAMS
-)
-ENSEMBLE = _options(
-    _option("target", "the system to measure; null is one server that only answers",
-            type=NotYet(["own", "null", "zookeeper"])),
-    _option("voters", "servers that vote", type=int),
-    _option("observers", "servers that only learn", type=int),
-    _option("transport", "links between servers and to clients; zookeeper's are tcp  [default: shm]", default=None,
-            show_default=False, type=NotYet(["shm", "udp", "tcp"])),
-    DATAGRAMS,
-    _option("durability", "of an acknowledged write", type=click.Choice(["fsync", "buffered", "memory"])),
-    _option("seed", "of the workload and the servers", type=int),
-    _option("attach", "servers that clients hold sessions to; nearest: by the network's round trips",
-            type=click.Choice(["leader", "followers", "observers", "nearest", "all"])),
-    RELAYS,
-    DEATH_DETECTION,
-    WAIT,
-    DATA_DIR,
-)  # fmt: skip
-NETWORK = _options(
-    _option("network", "what links do to datagrams, and who stands where (`lab networks` shows presets)",
-            metavar="PRESET|FILE.toml", type=str),
-    _option("loss", "share of datagrams that every link loses; without --network", type=float),
-    _option("delay_ms", "of every link, each way; without --network", type=float),
-    _option("voter_sites", "of the network, in place of its own; taken round-robin", metavar="SITE,...", type=str,
-            show_default=False),
-    _option("observer_sites", "likewise", metavar="SITE,...", type=str, show_default=False),
-    _option("client_sites", "likewise", metavar="SITE,...", type=str, show_default=False),
-    _option("tick_ms", f"of the servers' clock  [default: {DEFAULTS.tick_ms}, or what suits the network]", default=None,
-            show_default=False, type=int),
-)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -117,38 +44,40 @@ def commands() -> None:
 
 commands.add_command(cli_sim.sim)
 commands.add_command(cli_sim.selftest)
+commands.add_command(cli_long.torture)
+commands.add_command(cli_long.soak)
 
 
 @commands.command()
 @ENSEMBLE
 @NETWORK
 @WORKLOAD
-@_workload_option("reads", "share of operations that are reads", float)
-@_workload_option("value_bytes", "size of a value", int)
-@_workload_option("keys", "how many", int)
+@workload_setting("reads", "share of operations that are reads", float)
+@workload_setting("value_bytes", "size of a value", int)
+@workload_setting("keys", "how many", int)
 @DISTRIBUTION
-@_option("clients", "load processes", type=int)
-@_option("outstanding", "operations in flight per client", type=int)
-@_option("seconds", "length of the measured window", type=float)
-@_option("warmup", "seconds of load before it", type=float)
-@_option("rate", "operations/s over all clients: open loop  [default: closed loop]", type=float, show_default=False)
-@_option(
+@setting("clients", "load processes", type=int)
+@setting("outstanding", "operations in flight per client", type=int)
+@setting("seconds", "length of the measured window", type=float)
+@setting("warmup", "seconds of load before it", type=float)
+@setting("rate", "operations/s over all clients: open loop  [default: closed loop]", type=float, show_default=False)
+@setting(
     "arrivals",
     "how that rate arrives: constant, poisson, burst[:size=100], step[:low=0.5,at=0.5], ramp[:low=0], "
     "sine[:depth=0.5,cycles=2]; the last three follow the window, with the rate as their mean",
     type=str,
 )
-@_option("cpu_share", "of one CPU for each server  [default: no limit]", type=float, show_default=False)
-@_option("max_outstanding", "uncommitted batches at the leader; 0: unbounded", type=int)
-@_option("batch_txns_max", "transactions in one proposal", type=int)
-@_option("snap_count", "transactions between snapshots of a server's own disk; 0: none", type=int)
-@_option("leader_serves", "clients, too, beside leading", type=bool)
-@_option(
+@setting("cpu_share", "of one CPU for each server  [default: no limit]", type=float, show_default=False)
+@setting("max_outstanding", "uncommitted batches at the leader; 0: unbounded", type=int)
+@setting("batch_txns_max", "transactions in one proposal", type=int)
+@setting("snap_count", "transactions between snapshots of a server's own disk; 0: none", type=int)
+@setting("leader_serves", "clients, too, beside leading", type=bool)
+@setting(
     "placement",
     "of servers and clients on CPUs",
     type=click.Choice(["free", "together", "spread", "leader-client", "leader-alone"]),
 )
-@_option("anatomy", "mark sampled writes on their way, and say where their time goes", is_flag=True)
+@setting("anatomy", "mark sampled writes on their way, and say where their time goes", is_flag=True)
 @click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="as --anatomy; and for a trace viewer")
 @click.option(
     "--find-max-rate",
@@ -177,7 +106,7 @@ def trial(
     from lab.bench.trial import trial as measure
 
     if hosts is not None:
-        return _print_record(cli_hosts.trial(hosts, settings, data_dir, _on_command_line(fields)), as_json)
+        return _print_record(cli_hosts.trial(hosts, settings, data_dir, on_command_line(fields)), as_json)
     with reporter() as shown:
         record = measure(settings, data_dir=data_dir, trace=trace, shown=shown)
     return _print_record(record, as_json)
@@ -188,8 +117,8 @@ def trial(
 @NETWORK
 @WORKLOAD
 @DISTRIBUTION
-@_option("fault", "what befalls the leader", default="crash", type=click.Choice(["crash", "freeze", "partition"]))
-@_option("repeats", "failovers of the one ensemble", default=20, type=int)
+@setting("fault", "what befalls the leader", default="crash", type=click.Choice(["crash", "freeze", "partition"]))
+@setting("repeats", "failovers of the one ensemble", default=20, type=int)
 @cli_hosts.OPTION
 @JSON
 def failover(as_json: bool, data_dir: Path | None, hosts: Path | None, **fields: Any) -> int:
@@ -199,102 +128,10 @@ def failover(as_json: bool, data_dir: Path | None, hosts: Path | None, **fields:
     from lab.bench.progress import counting, reporter
 
     if hosts is not None:
-        return _print_record(cli_hosts.failover(hosts, settings, data_dir, _on_command_line(fields)), as_json)
+        return _print_record(cli_hosts.failover(hosts, settings, data_dir, on_command_line(fields)), as_json)
     with reporter() as shown:
         record = measure(settings, data_dir=data_dir, progress=counting(shown, settings.repeats, "ms"))
     return _print_record(record, as_json)
-
-
-@commands.command()
-@_option("voters", "servers that vote", type=int)
-@_option("observers", "servers that only learn", default=2, type=int)
-@LINKS
-@RELAYS
-@_option("durability", "of an acknowledged write", type=click.Choice(["fsync", "buffered"]))
-@WORKLOAD
-@_option("reads", "share of operations that are reads  [default: 0.5]", default=None, show_default=False, type=float)
-@_workload_option("value_bytes", "size of a value", int)
-@_workload_option("keys", "how many", int)
-@DISTRIBUTION
-@_option("clients", "load processes, each with two sessions", default=4, type=int)
-@_option("outstanding", "operations in flight per client", default=16, type=int)
-@_option("rate", "operations/s over all clients, at most", default=10_000.0, type=float)
-@_option("snap_count", "transactions between snapshots of a server's own disk; 0: none", default=10_000, type=int)
-@_option("seconds", "length of the ordeal", default=60.0, type=float)
-@_option("seed", "of the faults, the workload and the servers", type=int)
-@DEATH_DETECTION
-@NETWORK
-@DATA_DIR
-@click.option("--run", "name", metavar="NAME", help="of the new folder under results/  [default: date, time and seed]")
-@RESULTS
-@REPORTS
-@JSON
-def torture(as_json: bool, data_dir: Path | None, results: Path, reports: Path, name: str | None, **fields: Any) -> int:
-    """Break a real ensemble in every way while clients use it, heal it, and verify that nothing was lost."""
-    from lab.bench.limits import torture_settings
-    from lab.bench.progress import reporter
-    from lab.bench.summary import torture_summary
-    from lab.bench.torture_run import EVIDENCE, torture_into
-    from lab.report.torture import build_torture_report
-
-    settings = torture_settings(_typed(fields))
-    with reporter() as shown:
-        folder, record = torture_into(results, name, settings, data_dir=data_dir, shown=shown)
-    paths = build_torture_report(folder, reports)
-    if as_json:
-        click.echo(_json(record))
-    else:
-        click.echo("\n".join([torture_summary(record), f"results: {folder}", *(f"report: {path}" for path in paths)]))
-    if (folder / EVIDENCE).exists():
-        click.echo(f"lab: logs, data and journals of the failure are in {folder / EVIDENCE}", err=True)
-    return 0 if record.verified else 1
-
-
-@commands.command()
-@_option("voters", "servers that vote", type=int)
-@_option("observers", "servers that only learn", default=1, type=int)
-@LINKS
-@_option("durability", "of an acknowledged write", type=click.Choice(["fsync", "buffered"]))
-@WORKLOAD
-@_workload_option("value_bytes", "size of a value", int)
-@_workload_option("keys", "how many", int)
-@DISTRIBUTION
-@_option("clients", "load processes, each with two sessions", default=2, type=int)
-@_option("outstanding", "operations in flight per client", default=64, type=int)
-@_option("rate", "writes/s over all clients, at most", default=3_000.0, type=float)
-@_option("snap_count", "transactions between snapshots of a server's own disk", default=100_000, type=int)
-@_option("seconds", "under load", default=3600.0, type=float)
-@_option("seed", "of the workload and the servers", type=int)
-@DEATH_DETECTION
-@NETWORK
-@DATA_DIR
-@click.option("--run", "name", metavar="NAME", help="of the new folder under results/  [default: date and time]")
-@RESULTS
-@REPORTS
-@JSON
-def soak(as_json: bool, data_dir: Path | None, results: Path, reports: Path, name: str | None, **fields: Any) -> int:
-    """Load an ensemble for a long time, look for growth of memory, disk and descriptors, and verify every write.
-
-    Ctrl-C ends the load early; what there is by then is verified and reported.
-    """
-    from lab.bench.limits import soak_settings
-    from lab.bench.progress import reporter
-    from lab.bench.soak_run import EVIDENCE, soak_into
-    from lab.bench.summary import soak_summary
-    from lab.report.soak import build_soak_report
-
-    settings = soak_settings(_typed(fields))
-    with reporter() as shown:
-        folder, record = soak_into(results, name, settings, data_dir=data_dir, shown=shown)
-    paths = build_soak_report(folder, reports)
-    if as_json:
-        click.echo(_json(record))
-    else:
-        click.echo("\n".join([soak_summary(record), f"results: {folder}", *(f"report: {path}" for path in paths)]))
-    if (folder / EVIDENCE).exists():
-        click.echo(f"lab: logs, data and journals of the failure are in {folder / EVIDENCE}", err=True)
-    grows = any(found.verdict == "grows" for found in record.growth if found.process.startswith("server"))
-    return 0 if record.verified and not grows else 1
 
 
 @commands.command()
@@ -329,7 +166,7 @@ def bench(results: Path, reports: Path, hosts: Path | None, **asked: Any) -> int
     from lab.report.build import build_report
 
     with cli_hosts.fleet(hosts, asked["data_dir"], asked["prototype"]) as machines:
-        argv, typed = cli_hosts.argv_of(sys.argv[1:], hosts), _on_command_line(asked)
+        argv, typed = cli_hosts.argv_of(sys.argv[1:], hosts), on_command_line(asked)
         outcome = run_bench(results, argv=argv, machines=machines, typed=typed, **asked)
     report = build_report(outcome.folder, reports)
     for line in (*report.sentences, *report.printed):
@@ -413,7 +250,7 @@ def doctor(as_json: bool, data_dir: Path | None) -> int:
     facts = gather_facts(data_dir)
     refused = why_not()
     facts = with_target(facts, "zookeeper", "not there" if refused else find_zookeeper().text, refused)
-    click.echo(_json(facts) if as_json else checkup_text(facts))
+    click.echo(json_line(facts) if as_json else checkup_text(facts))
     return 0
 
 
@@ -426,11 +263,11 @@ def _find_max_rate(
 
     if slo is None or not asked:
         raise click.UsageError("--find-max-rate and --slo go together: --find-max-rate --slo p99=10ms")
-    fields = search_fields(fields, _on_command_line(fields))
+    fields = search_fields(fields, on_command_line(fields))
     settings = _settings({**fields, "anatomy": fields["anatomy"] or trace is not None})
     with reporter() as shown:
         record = find_max_rate(settings, slo, lambda each: measure(each, suite="max-rate", data_dir=data_dir), shown)
-    click.echo(_json(record) if as_json else "\n".join(max_rate_lines(record)))
+    click.echo(json_line(record) if as_json else "\n".join(max_rate_lines(record)))
     return 0 if record.verified else 1
 
 
@@ -439,7 +276,7 @@ def _settings(fields: dict[str, Any]) -> Settings:
     from lab.bench.limits import check_failover, check_settings, suited, target_settings, workload_settings
     from lab.bench.networks import network_settings
 
-    typed = _typed(suited(fields["target"], fields, _on_command_line(fields)))
+    typed = given(suited(fields["target"], fields, on_command_line(fields)))
     lent = {
         **workload_settings(typed.pop("workload", None)),
         **target_settings(typed["target"]),
@@ -449,28 +286,11 @@ def _settings(fields: dict[str, Any]) -> Settings:
     return check_settings(settings) if settings.fault is None else check_failover(settings)
 
 
-def _on_command_line(fields: dict[str, Any]) -> set[str]:
-    """Those that were typed, not left to their defaults."""
-    context = click.get_current_context()
-    return {field for field in fields if context.get_parameter_source(field) is ParameterSource.COMMANDLINE}
-
-
-def _typed(fields: dict[str, Any]) -> dict[str, Any]:
-    return {field: value for field, value in fields.items() if value is not None}
-
-
 def _print_record(record: Any, as_json: bool) -> int:
     from lab.bench.summary import summary
 
-    click.echo(_json(record) if as_json else summary(record))
+    click.echo(json_line(record) if as_json else summary(record))
     return 0 if record.verified else 1
-
-
-def _json(value: Any) -> str:
-    import msgspec
-    import orjson
-
-    return orjson.dumps(msgspec.to_builtins(value)).decode()
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:

@@ -72,6 +72,8 @@ TABLE: dict[str, tuple[str, ...]] = {
     "lab.hosts": ("lab.cluster", "lab.bench", "lab.targets", "lab.transport"),
     "lab.report": ("lab.bench.record", "lab.networks", "workloads"),
     "lab.cli": EVERYTHING,
+    "lab.cli_options": ("lab.bench.record",),
+    "lab.cli_long": ("lab.bench", "lab.report", "lab.cli_options"),
     "lab.cli_sim": ("lab.sim", "lab.bench"),
     "lab.cli_hosts": ("lab.hosts", "lab.cluster", "lab.bench"),
     "lab.__main__": EVERYTHING,
