@@ -70,7 +70,13 @@ TABLE: dict[str, tuple[str, ...]] = {
     "lab.bench.floors": ("lab.transport", "lab.service"),
     # experiments on several machines: agents behind Dask workers, and what is run by them
     "lab.hosts": ("lab.cluster", "lab.bench", "lab.targets", "lab.transport"),
-    "lab.report": ("lab.bench.record", "lab.networks", "workloads"),
+    "lab.report": (
+        "lab.bench.record",
+        "lab.bench.record_long",
+        "lab.bench.record_probe",
+        "lab.networks",
+        "workloads",
+    ),
     "lab.cli": EVERYTHING,
     "lab.cli_options": ("lab.bench.record",),
     "lab.cli_long": ("lab.bench", "lab.report", "lab.cli_options"),

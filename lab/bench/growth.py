@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import theilslopes
 
-from lab.bench.record import Growth, Track
+from lab.bench.record_long import Growth, Track
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from lab.bench.record import Track
+from lab.bench.record_long import Track
 
 SAMPLES_MAX = 4_000  # of a series; beyond it every second one is dropped, and from then on half as many are taken
 PERIOD_S = 1.0

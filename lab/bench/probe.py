@@ -13,7 +13,7 @@ import msgspec
 
 from lab.bench.lifeline import die_with_parent, interruptible
 from lab.bench.machine import describe_commit, describe_machine
-from lab.bench.record import ProbeRecord
+from lab.bench.record_probe import ProbeRecord
 from lab.bench.results import RunFolder, append_record, now_text
 from lab.targets.target import TargetError
 

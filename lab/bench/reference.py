@@ -16,7 +16,7 @@ import msgspec
 from lab.bench.lifeline import die_with_parent, interruptible
 from lab.bench.machine import describe_commit, describe_machine
 from lab.bench.point import Job, Point
-from lab.bench.record import ReferenceRecord
+from lab.bench.record_probe import ReferenceRecord
 from lab.bench.results import RunFolder, append_record, now_text
 from lab.bench.warden import run_warded
 

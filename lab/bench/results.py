@@ -16,17 +16,8 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from lab.bench.record import (
-    PROBES_FILE,
-    REFERENCES_FILE,
-    FailoverRecord,
-    ProbeRecord,
-    Record,
-    RecordError,
-    ReferenceRecord,
-    RunInfo,
-    TrialRecord,
-)
+from lab.bench.record import FailoverRecord, Record, RecordError, RunInfo, TrialRecord
+from lab.bench.record_probe import PROBES_FILE, REFERENCES_FILE, ProbeRecord, ReferenceRecord
 
 AnyRecord = Record | ProbeRecord | ReferenceRecord
 

@@ -20,7 +20,8 @@ from lab.bench.limits import check_soak, workload_of_settings
 from lab.bench.machine import describe_commit, describe_machine
 from lab.bench.pace_series import PaceSeries
 from lab.bench.progress import Reporter, Silent
-from lab.bench.record import Checks, Reign, Settings, SoakRecord
+from lab.bench.record import Checks, Settings
+from lab.bench.record_long import Reign, SoakRecord
 from lab.bench.results import now_text
 from lab.bench.tally import common_digest
 from lab.bench.trial import DEFAULT_DATA_DIR, checks_of, running

@@ -7,7 +7,8 @@ import msgspec
 import orjson
 
 from lab.bench.progress import Reporter
-from lab.bench.record import SOAK_FILE, Settings, SoakRecord
+from lab.bench.record import Settings
+from lab.bench.record_long import SOAK_FILE, SoakRecord
 from lab.bench.results import default_name, new_folder, write_whole
 from lab.bench.soak import soak
 

@@ -3,18 +3,8 @@
 import statistics
 from collections.abc import Sequence
 
-from lab.bench.record import (
-    PHASES,
-    Anatomy,
-    FailoverRecord,
-    OpenLoop,
-    Percentiles,
-    Record,
-    Settings,
-    SoakRecord,
-    TortureRecord,
-    TrialRecord,
-)
+from lab.bench.record import PHASES, Anatomy, FailoverRecord, OpenLoop, Percentiles, Record, Settings, TrialRecord
+from lab.bench.record_long import SoakRecord, TortureRecord
 from lab.networks import NONE
 
 

@@ -33,7 +33,8 @@ from lab.bench.nemesis import (
 )
 from lab.bench.networks import carries_datagrams
 from lab.bench.progress import Reporter, Silent
-from lab.bench.record import FaultSpan, Reign, Settings, TortureRecord
+from lab.bench.record import Settings
+from lab.bench.record_long import FaultSpan, Reign, TortureRecord
 from lab.bench.results import now_text
 from lab.bench.tally import Nanoseconds, acknowledged, completed, unknown_writes
 from lab.bench.trial import DEFAULT_DATA_DIR, checks_of, judge, running

@@ -7,7 +7,8 @@ import msgspec
 import orjson
 
 from lab.bench.progress import Reporter
-from lab.bench.record import TORTURE_FILE, Settings, TortureRecord
+from lab.bench.record import Settings
+from lab.bench.record_long import TORTURE_FILE, TortureRecord
 from lab.bench.results import default_name, new_folder, write_whole
 from lab.bench.torture import torture
 

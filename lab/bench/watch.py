@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
-from lab.bench.record import Reign, Settings
+from lab.bench.record import Settings
+from lab.bench.record_long import Reign
 from lab.targets.target import PhaseMark
 
 

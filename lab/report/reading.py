@@ -8,20 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 import orjson
 
-from lab.bench.record import (
-    PROBES_FILE,
-    REFERENCES_FILE,
-    SCHEMA,
-    FailoverRecord,
-    ProbeRecord,
-    Record,
-    RecordError,
-    ReferenceRecord,
-    RunInfo,
-    Settings,
-    TrialRecord,
-    upgrade,
-)
+from lab.bench.record import SCHEMA, FailoverRecord, Record, RecordError, RunInfo, Settings, TrialRecord, upgrade
+from lab.bench.record_probe import PROBES_FILE, REFERENCES_FILE, ProbeRecord, ReferenceRecord
 
 RUN_FILE = "run.json"
 TRIALS_FILE = "trials.jsonl"

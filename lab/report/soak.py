@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lab.bench.record import SOAK_FILE, Growth, SoakRecord
+from lab.bench.record_long import SOAK_FILE, Growth, SoakRecord
 from lab.report.figures.soak import draw
 from lab.report.reading import read_json, typed
 from lab.report.rows.soak import held_rows, pace_rows

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lab.bench.record import TORTURE_FILE, TortureRecord
+from lab.bench.record_long import TORTURE_FILE, TortureRecord
 from lab.report.figures.torture import draw
 from lab.report.reading import read_json, typed
 from lab.report.rows.torture import fault_rows, throughput_rows

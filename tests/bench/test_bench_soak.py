@@ -14,7 +14,7 @@ from bench_fakes import ENVIRONMENT, FakeTarget, a_history, replicas_of
 
 from lab.bench.lifeline import Interrupted
 from lab.bench.limits import soak_settings
-from lab.bench.record import SoakRecord
+from lab.bench.record_long import SoakRecord
 from lab.bench.soak import run_soak
 from lab.targets.target import TargetError
 

@@ -14,7 +14,8 @@ from bench_fakes import ENVIRONMENT, FakeTarget, a_history, replicas_of
 
 from lab.bench.limits import SettingsError, torture_settings
 from lab.bench.progress import Silent
-from lab.bench.record import Settings, TortureRecord
+from lab.bench.record import Settings
+from lab.bench.record_long import TortureRecord
 from lab.bench.torture import Ordeal, run_torture
 from lab.bench.torture_run import torture_into
 from lab.bench.watch import Watch

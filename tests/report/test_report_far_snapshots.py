@@ -5,7 +5,7 @@ import orjson
 import pytest
 import synthetic
 
-from lab.bench.record import ProbeRecord
+from lab.bench.record_probe import ProbeRecord
 from lab.report.reading import load_run
 from lab.report.rows.far_snapshots import far_snapshot_rows
 from lab.report.sections.far_snapshots import section

@@ -4,7 +4,7 @@ import msgspec
 import orjson
 import synthetic
 
-from lab.bench.record import ProbeRecord
+from lab.bench.record_probe import ProbeRecord
 from lab.report.bars import BARS
 from lab.report.reading import load_run
 from lab.report.rows.large_trees import large_tree_rows

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.text import Text
 from test_report_torture import MACHINE
 
-from lab.bench.record import SOAK_FILE, Checks, Growth, RecordError, Reign, Settings, SoakRecord, Track
+from lab.bench.record import Checks, RecordError, Settings
+from lab.bench.record_long import SOAK_FILE, Growth, Reign, SoakRecord, Track
 from lab.report.figures.soak import draw
 from lab.report.rows.soak import held_rows, pace_rows
 from lab.report.soak import build_soak_report, is_soak, load_soak

@@ -6,7 +6,8 @@ import pytest
 import synthetic
 
 from lab.bench.grid import find_point, profile
-from lab.bench.record import ProbeRecord, RecordError, ReferenceRecord, Settings
+from lab.bench.record import RecordError, Settings
+from lab.bench.record_probe import ProbeRecord, ReferenceRecord
 from lab.bench.speed_grid import speed_jobs
 from lab.report.bars import BARS, LOADS, Limit, differing
 from lab.report.build import build_report

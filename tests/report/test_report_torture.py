@@ -8,7 +8,8 @@ import orjson
 import pytest
 from matplotlib.text import Text
 
-from lab.bench.record import TORTURE_FILE, Checks, FaultSpan, Machine, RecordError, Reign, Settings, TortureRecord
+from lab.bench.record import Checks, Machine, RecordError, Settings
+from lab.bench.record_long import TORTURE_FILE, FaultSpan, Reign, TortureRecord
 from lab.report.figures.torture import draw
 from lab.report.rows.torture import FAMILIES, STEPS_MAX, fault_rows, throughput_rows
 from lab.report.style import COLOURS, styled

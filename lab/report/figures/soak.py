@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lab.bench.record import SoakRecord, Track
+from lab.bench.record_long import SoakRecord, Track
 from lab.report.style import MUTED, PAPER, caption, colour, new_figure, series_colour, thousands
 
 TITLE = "A long run"

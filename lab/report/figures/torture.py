@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lab.bench.record import Reign, TortureRecord
+from lab.bench.record_long import Reign, TortureRecord
 from lab.report.rows.torture import FAMILIES, FaultRow, ThroughputRow, fault_rows, throughput_rows
 from lab.report.style import INK, MUTED, PAPER, caption, colour, new_figure, thousands
 

@@ -4,7 +4,7 @@ import statistics
 
 import msgspec
 
-from lab.bench.record import ProbeRecord
+from lab.bench.record_probe import ProbeRecord
 from lab.report.reading import Run
 
 RATIO = "bar/snapshot/"

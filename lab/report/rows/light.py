@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from lab.bench.record import ProbeRecord
+from lab.bench.record_probe import ProbeRecord
 from lab.report.reading import Run
 from lab.report.rows.speed import Rounds, median_of, ratio_of, rounds_of
 from lab.report.statistics import Estimate

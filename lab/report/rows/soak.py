@@ -2,7 +2,7 @@
 
 import msgspec
 
-from lab.bench.record import SoakRecord
+from lab.bench.record_long import SoakRecord
 
 HELD = ("anonymous_mb", "rss_mb", "log_mb", "snapshots_mb", "fds", "threads")
 

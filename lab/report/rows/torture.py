@@ -2,7 +2,7 @@
 
 import msgspec
 
-from lab.bench.record import FaultSpan, TortureRecord
+from lab.bench.record_long import FaultSpan, TortureRecord
 
 STEP_S = 0.1  # of the record's series
 STEPS_MAX = 400  # more of them would be a smear: rows of a long run sum up 2, 5 or 10
