@@ -7,6 +7,7 @@ from lab.transport.port import Port
 from lab.transport.timer import Timer
 from lab.transport.waiter import Wait, Waiter, monotonic_ns
 
+PATIENCE_NS = 500_000  # a turn over datagrams takes longer than one over rings, and so does being woken
 _LATE_MS = 1.0  # epoll counts whole milliseconds: with the timer set it has to be the later one
 
 
@@ -15,6 +16,8 @@ class PortWaiter(Waiter):
 
     `has_input` has to ask the port, too.
     """
+
+    patience_ns = PATIENCE_NS
 
     def __init__(self, bell: Bell, port: Port, wait: Wait = Wait.ADAPTIVE) -> None:
         """`bell` and `port` stay the caller's."""

@@ -32,6 +32,8 @@ class Wait(StrEnum):
 class Waiter:
     """epoll over this process's own bell and extra descriptors (control socket, pidfds)."""
 
+    patience_ns = PATIENCE_NS
+
     def __init__(self, bell: Bell, wait: Wait = Wait.ADAPTIVE) -> None:
         """`bell` stays the caller's."""
         self.bell = bell
@@ -84,7 +86,8 @@ class Waiter:
     def _look_again(self, timeout_ms: float, has_input: Callable[[], bool]) -> list[int]:
         """Give the core away and look for input, in turns; sleep if that would take too long."""
         began = now = monotonic_ns()
-        patience_ns = SPIN_NS if self.strategy is Wait.SPIN else PATIENCE_NS if self._expected_ns < PATIENCE_NS else 0
+        patient_ns = self.patience_ns
+        patience_ns = SPIN_NS if self.strategy is Wait.SPIN else patient_ns if self._expected_ns < patient_ns else 0
         until = began + int(min(timeout_ms * 1e6, patience_ns))
         while now < until:
             _yield()
@@ -92,7 +95,7 @@ class Waiter:
                 waited_ns = monotonic_ns() - began
                 self._note(waited_ns)
                 self._unlooked += 1
-                was_away = waited_ns > 2 * PATIENCE_NS  # frozen, or without a core: much may have happened
+                was_away = waited_ns > 2 * patient_ns  # frozen, or without a core: much may have happened
                 return self._look() if was_away or self._unlooked >= LOOK_EVERY_WAITS else []
             now = monotonic_ns()
         if self.strategy is Wait.SPIN:
@@ -102,7 +105,7 @@ class Waiter:
         return ready
 
     def _note(self, waited_ns: int) -> None:
-        self._expected_ns += (min(waited_ns, 2 * PATIENCE_NS) - self._expected_ns) >> 3
+        self._expected_ns += (min(waited_ns, 2 * self.patience_ns) - self._expected_ns) >> 3
 
     def close(self) -> None:
         self._poll.close()
