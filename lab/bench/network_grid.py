@@ -80,7 +80,7 @@ def network_jobs(profile: str) -> tuple[Job, ...]:
 
 def light(profile: str) -> Iterable[Job]:
     """The floors that `speed` has, too."""
-    for way, seconds in (("ring", 1.6), ("datagrams", 4.5)):
+    for way, seconds in (("ring", 1.6), ("datagrams", 4.5), ("window", 3.5), ("strangers", 1.5)):
         if profile != "smoke":
             yield Job(
                 id=f"light/{way}", suite=SUITE, module="lab.bench.floors", arguments=(way,), rounds=ROUNDS[profile],
