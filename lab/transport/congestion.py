@@ -14,6 +14,7 @@ _C = 0.4  # RFC 9438, 5.1: datagrams per second cubed
 _ALPHA = 3 * (1 - _BETA) / (1 + _BETA)  # RFC 9438, 4.3
 _INITIAL_WINDOW = 10  # datagrams, RFC 6928
 _LEAST_WINDOW = 2
+_THIN_WINDOW_BYTES = 14_600  # RFC 6928: what anybody may begin with, one loss alone does not take away
 _LEAST_ROUND = 4  # of so few datagrams says nothing about chance
 _LOSS_MAX = 0.25  # of a round, beyond which chance is no excuse,
 _LOST_LEAST = 10  # if so many datagrams say so
@@ -95,7 +96,7 @@ class Congestion:
             self._grow(acked_bytes, now)
         if largest_acked >= round_.ends_with:
             if round_.lost_bytes and largest_acked >= self._recovers_to and round_.loses_much(self._datagram_bytes):
-                self._reduce(round_.lost_bytes, next_number)
+                self._reduce(round_.lost_bytes, next_number, _LEAST_WINDOW * self._datagram_bytes)
             if self.window < self._threshold and round_.has_queue(self._rtt):
                 self._threshold = self.window
             if round_.lost_bytes or self._lossy:
@@ -123,7 +124,7 @@ class Congestion:
         if largest_acked < self._recovers_to:
             self._undo_lost += lost_bytes
         elif self._round.has_queue(self._rtt) and (self._lossy < _LOSSY or self.window > _LOSSY_WINDOW_BYTES):
-            self._reduce(lost_bytes, next_number)
+            self._reduce(lost_bytes, next_number, max(_LEAST_WINDOW * self._datagram_bytes, _THIN_WINDOW_BYTES))
 
     def _judge(self, round_: Round) -> None:
         """A round is over: whether losses come so often that they come by chance."""
@@ -168,12 +169,13 @@ class Congestion:
         grown = max(window + (target - window) * acked_bytes / window, self._reno)
         self.window = int(min(grown, window + acked_bytes))
 
-    def _reduce(self, lost_bytes: int, next_number: int) -> None:
+    def _reduce(self, lost_bytes: int, next_number: int, least_bytes: int) -> None:
+        """Give way, but to no less than `least_bytes`."""
         window, self._undo_lost = self.window, lost_bytes
         self._undo = (window, self._threshold, self._peak)
         # fast convergence (RFC 9438, 4.7): who had to give way before reaching the old peak leaves more to others
         self._peak = window * (1 + _BETA) / 2 if window < self._peak else float(window)
-        self.window = max(int(window * _BETA), _LEAST_WINDOW * self._datagram_bytes)
+        self.window = max(int(window * _BETA), min(window, least_bytes))
         self._threshold = self.window
         self._epoch = None
         self._recovers_to = next_number

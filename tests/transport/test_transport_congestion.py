@@ -172,6 +172,20 @@ def test_loss_with_a_standing_queue_shrinks_it_by_three_tenths_once_a_round() ->
     assert congestion.window == int(0.7 * window)
 
 
+def test_single_losses_leave_what_anybody_may_begin_with() -> None:
+    """A few datagrams a round, as acknowledgements of batches are, see a queue in whatever keeps a process."""
+    congestion, rtt = make(10 * MS)
+    rounds(congestion, rtt, 2, 10 * MS)
+    now, number = 20 * MS, 10**9
+    for _ in range(50):
+        now, number = now + 30 * MS, number + 100
+        rtt.add(30 * MS, 0)
+        congestion.on_rtt(now)
+        congestion.on_lost(200, number, number + 100)
+        congestion.on_ack(200, 0, number, number + 100, now)
+    assert congestion.window == 14_600
+
+
 def test_a_round_of_which_much_is_lost_shrinks_it_without_a_queue() -> None:
     grown = []
     for loss in (0.2, 0.3):
