@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from lab.bench.healthy import PAUSE_S, pass_time
 from lab.bench.latency import percentiles
 from lab.bench.limits import SettingsError, check_settings
 from lab.bench.probe import Probe, Where, run_job
@@ -30,7 +31,6 @@ OBSERVER = 4  # voters are 1 to 3
 WARMUP_S = 0.5  # of writes that nobody looks at
 BASELINE_S = 1.0  # of those before the observer comes
 ARRIVE_TIMEOUT_S = 300.0
-PAUSE_S = 0.005
 SYNC_LIMIT_TICKS, INIT_LIMIT_TICKS = 100, 3000  # a replica is written out while it serves nobody
 
 
@@ -96,25 +96,18 @@ def _numbers(arguments: Sequence[str]) -> tuple[float, float, float, float]:
 
 def _observer_arrives(target: OwnTarget) -> Arrival:
     """Start it, and wait until it serves."""
-    _pass(target, WARMUP_S)
+    pass_time(target, WARMUP_S)
     before_ns = time.monotonic_ns()
-    _pass(target, BASELINE_S)
+    pass_time(target, BASELINE_S)
     target.marks()
     start_ns = target.inject(Restart(OBSERVER))
     deadline = time.monotonic() + ARRIVE_TIMEOUT_S
     while time.monotonic() < deadline:
-        _pass(target, PAUSE_S)
+        pass_time(target, PAUSE_S)
         for mark in target.marks():
             if (mark.server, mark.what, mark.phase) == (OBSERVER, "entered", "broadcast"):
                 return Arrival(before_ns, start_ns, mark.at_ns)
     raise TargetError(f"observer {OBSERVER} does not serve {ARRIVE_TIMEOUT_S:g} s after its start")
-
-
-def _pass(target: OwnTarget, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while (left_s := deadline - time.monotonic()) > 0.0:
-        target.look_out()
-        time.sleep(min(PAUSE_S, left_s))
 
 
 def _network(target: OwnTarget) -> dict[str, int]:

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from lab.bench.healthy import PAUSE_S, pass_time
 from lab.bench.lifeline import die_with_parent
 from lab.bench.limits import SettingsError, check_settings
 from lab.bench.probe import Probe, Where, run_job
@@ -36,7 +37,6 @@ from lab.targets.target import TargetError, Usage
 DATAGRAMS = 1_000_000
 CALM_S = 2.0
 WARMUP_S = 0.5
-PAUSE_S = 0.01
 TIMEOUT_S = 120.0  # of a flood
 KINDS = 1_024  # different datagrams in a flood
 BYTES_MAX = 1_400
@@ -78,8 +78,8 @@ def measure(where: Where, arguments: Sequence[str]) -> Iterator[Probe]:
         before = _standing(target)
         with loading(target, settings, LoadMaker(settings, target)) as load, _unread_port() as nowhere:
             load.begin()
-            _pass(target, WARMUP_S)
-            calm = _stretch(target, leader, lambda: _pass(target, CALM_S))
+            pass_time(target, WARMUP_S)
+            calm = _stretch(target, leader, lambda: pass_time(target, CALM_S))
             beside = _stretch(target, leader, lambda: flood(target, nowhere, count), count)
             under = _stretch(target, leader, lambda: flood(target, target.address(leader), count), count)
             histories = load.finish()
@@ -154,13 +154,6 @@ def _usage(target: OwnTarget, server: int) -> Usage:
     return next(usage for usage in target.usage() if usage.server == server)
 
 
-def _pass(target: OwnTarget, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while (left_s := deadline - time.monotonic()) > 0.0:
-        target.look_out()
-        time.sleep(min(PAUSE_S, left_s))
-
-
 # -- the flood
 
 
@@ -177,7 +170,7 @@ def flood(target: OwnTarget, address: Address, count: int) -> None:
         while sent() < count:
             if time.monotonic() > deadline:
                 raise TargetError(f"of {count} datagrams only {sent()} were sent within {TIMEOUT_S:g} s")
-            _pass(target, PAUSE_S)
+            pass_time(target, PAUSE_S)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import random
 import time
 
+from lab.targets.own import OwnTarget
 from lab.targets.target import ServerInfo, Target, TargetError
 
 HEALTHY_TIMEOUT_S = 60.0
@@ -33,3 +34,11 @@ def _missing(found: list[ServerInfo]) -> list[int]:
 def dwell(tick_ms: int, rng: random.Random) -> None:
     """Stay for one to two ticks, so that faults fall anywhere between two pings, not always right after a recovery."""
     time.sleep(rng.uniform(1.0, 2.0) * tick_ms / 1e3)
+
+
+def pass_time(target: OwnTarget, seconds: float) -> None:
+    """Wait for so long.  Raises TargetError as soon as a server has ended by itself."""
+    deadline = time.monotonic() + seconds
+    while (left_s := deadline - time.monotonic()) > 0.0:
+        target.look_out()
+        time.sleep(min(PAUSE_S, left_s))

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.bench.healthy import PAUSE_S, pass_time
 from lab.bench.holdings import anonymous_mb
 from lab.bench.latency import percentiles
 from lab.bench.limits import SettingsError, check_settings
@@ -33,7 +34,6 @@ STARTS_EMPTY, STARTS_FULL = 5, 2
 WARMUP_S, GAP_S = 0.5, 0.5
 SNAPSHOT_TIMEOUT_S = 120.0
 START_TIMEOUT_S = 60.0
-PAUSE_S = 0.01
 SYNC_LIMIT_TICKS, INIT_LIMIT_TICKS = 100, 600  # a replica is written out while it serves nobody
 
 
@@ -145,20 +145,13 @@ def _heaps(target: OwnTarget) -> dict[int, float]:
 
 def _under_load(target: OwnTarget, finish: Callable[[], list[History]], baseline_s: float) -> Load:
     """Wait while the load goes on; then without snapshots, then with one of each server, the leader's first."""
-    _pass(target, WARMUP_S)
+    pass_time(target, WARMUP_S)
     start_ns, spells = time.monotonic_ns(), []
-    _pass(target, baseline_s)
+    pass_time(target, baseline_s)
     for server in sorted(target.servers(), key=lambda server: (server.role != "leader", server.id)):
         spells.append(_snapshot(target, server.id, server.role))
-        _pass(target, GAP_S)
+        pass_time(target, GAP_S)
     return Load(start_ns, time.monotonic_ns(), spells, finish())
-
-
-def _pass(target: OwnTarget, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while (left_s := deadline - time.monotonic()) > 0.0:
-        target.look_out()
-        time.sleep(min(PAUSE_S, left_s))
 
 
 def _snapshot(target: OwnTarget, server: int, role: str) -> Spell:
@@ -167,7 +160,7 @@ def _snapshot(target: OwnTarget, server: int, role: str) -> Spell:
     target.take_snapshot(server)
     deadline = time.monotonic() + SNAPSHOT_TIMEOUT_S
     while time.monotonic() < deadline:
-        _pass(target, PAUSE_S)
+        pass_time(target, PAUSE_S)
         if new := _snapshots(folder) - old:
             return Spell(server, role, start_ns, time.monotonic_ns(), new.pop().stat().st_size)
     raise TargetError(f"server {server} has written no snapshot within {SNAPSHOT_TIMEOUT_S:g} s")

@@ -43,7 +43,7 @@ def test_the_second_before_it_comes_has_had_its_warm_up(monkeypatch: pytest.Monk
         def marks(self) -> list[PhaseMark]:
             return [PhaseMark(OBSERVER, now_ns, "entered", "observing", "broadcast", epoch=1, leader=3)]
 
-    monkeypatch.setattr(far_snapshot, "_pass", passes)
+    monkeypatch.setattr(far_snapshot, "pass_time", passes)
     clock = SimpleNamespace(monotonic_ns=lambda: now_ns, monotonic=lambda: now_ns / 1e9)
     monkeypatch.setattr(far_snapshot, "time", clock)
     arrival = far_snapshot._observer_arrives(Observed())  # type: ignore[arg-type]
