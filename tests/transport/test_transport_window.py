@@ -1,6 +1,7 @@
 """Whatever a network does to datagrams: the frames of a channel arrive in order, once, and go on arriving."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -403,6 +404,17 @@ def test_a_datagram_leaves_room_for_the_tag() -> None:
     assert max(map(len, link.ends[0].association.datagrams_to_send(link.now))) == 1_384
 
 
+def assert_arrives(seed: int, mangle: Callable[[bytes], list[bytes]]) -> None:
+    """Frames, whole and in order, over a way that does this to datagrams."""
+    link = VirtualLink(Shape(delay=Constant(2)), WindowConfig(dead_after_ns=10 * SECOND), seed=seed, mangle=mangle)
+    link.open()
+    sent = frames_of(seed, 50, 3_000)
+    for frame in sent:
+        link.ends[0].channels[0].send(frame)
+    link.ends[0].channels[0].flush()
+    assert link.run(20 * SECOND, lambda: link.ends[1].got[0] == sent)
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 1 << 32))
 def test_what_is_damaged_or_cut_on_the_way_is_as_good_as_lost_where_datagrams_carry_a_tag(seed: int) -> None:
@@ -418,13 +430,7 @@ def test_what_is_damaged_or_cut_on_the_way_is_as_good_as_lost_where_datagrams_ca
         opened = seal.open(sealed)
         return [] if opened is None else [opened]
 
-    link = VirtualLink(Shape(delay=Constant(2)), WindowConfig(dead_after_ns=10 * SECOND), seed=seed, mangle=damage)
-    link.open()
-    sent = frames_of(seed, 50, 3_000)
-    for frame in sent:
-        link.ends[0].channels[0].send(frame)
-    link.ends[0].channels[0].flush()
-    assert link.run(20 * SECOND, lambda: link.ends[1].got[0] == sent)
+    assert_arrives(seed, damage)
 
 
 @settings(max_examples=30, deadline=None)
@@ -438,13 +444,7 @@ def test_what_is_cut_on_the_way_is_as_good_as_lost_without_a_tag_too(seed: int) 
             return [datagram[: rng.randrange(len(datagram))]]
         return [datagram + bytes(rng.randrange(1, 9))] if rng.random() < 0.05 else [datagram]
 
-    link = VirtualLink(Shape(delay=Constant(2)), WindowConfig(dead_after_ns=10 * SECOND), seed=seed, mangle=damage)
-    link.open()
-    sent = frames_of(seed, 50, 3_000)
-    for frame in sent:
-        link.ends[0].channels[0].send(frame)
-    link.ends[0].channels[0].flush()
-    assert link.run(20 * SECOND, lambda: link.ends[1].got[0] == sent)
+    assert_arrives(seed, damage)
 
 
 def test_gaps_are_told_ahead_of_data() -> None:
